@@ -1,0 +1,86 @@
+package playground
+
+import (
+	"context"
+	"time"
+)
+
+// Cluster is where databases live. Its methods are safe for concurrent use, bound
+// themselves in time, and report an unreachable cluster as an [*Error] of code
+// [Unavailable] and what Kubernetes refuses for good (quota, admission, a name
+// that is taken by something foreign) as code [CannotStart] with its own words.
+type Cluster interface {
+	// Adopt takes over databases that an older server left without a record, and
+	// returns their users. It is called once, before Watch.
+	Adopt(ctx context.Context) ([]User, error)
+
+	// Watch tells o about every database, first all at once, then each change,
+	// until ctx ends. It heals itself; it returns only ctx's error.
+	Watch(ctx context.Context, o Observer) error
+
+	// Get reads one database from the cluster itself, past any cache.
+	// A database that is not there has phase None and no error.
+	Get(ctx context.Context, user User) (Database, error)
+
+	// Claim makes the user's record with last use at. The record is the lock that
+	// keeps two replicas from making two databases: ErrExists if it is there.
+	Claim(ctx context.Context, user User, at time.Time) error
+
+	// Start makes the service and the pod of a claimed user, clears a release from
+	// the record, and adopts what is there and ours. It does not wait for
+	// readiness. ErrLeaving while an earlier pod is still being deleted.
+	Start(ctx context.Context, user User) error
+
+	// Touch writes last uses: each user was last used at at. It also takes back
+	// a reaper's mark. One call may stand for thousands of users.
+	Touch(ctx context.Context, at time.Time, users []User) error
+
+	// Mark announces that db will be released, if its record is still at
+	// db.Record, and returns it with the new version. ErrConflict if it is not.
+	Mark(ctx context.Context, db Database, at time.Time) (Database, error)
+
+	// Release takes db's pod and keeps its record and address, if the record is
+	// still at db.Record: ErrConflict if it is not, and then nothing happened.
+	Release(ctx context.Context, db Database, at time.Time) error
+
+	// Stop deletes db's pod, exactly that one (db.Pod.UID), and leaves the rest.
+	// A pod that is already gone is no error.
+	Stop(ctx context.Context, db Database) error
+
+	// Remove deletes everything of user: pod, service, record. What is
+	// already gone is no error.
+	Remove(ctx context.Context, user User) error
+
+	// Lead reports whether this replica is the one that reaps, and keeps it so
+	// for ttl. Exactly one replica at a time gets true.
+	Lead(ctx context.Context, ttl time.Duration) (bool, error)
+}
+
+// Observer is told what a Cluster sees. Calls come from one goroutine at a time
+// and must not block.
+type Observer interface {
+	// Synced gives the complete state; databases that are not in all are gone.
+	Synced(all []Database)
+	// Changed gives the new state of one database (phase None: it is gone).
+	Changed(db Database)
+	// Stale says that the watch is behind (err tells why), or, with nil, that it
+	// caught up again.
+	Stale(err error)
+}
+
+// Activity is what a database tells of its use: MySQL's Threads_connected and
+// Connections status variables, less what the Prober itself caused.
+type Activity struct {
+	Threads     int64     // connections open now
+	Connections int64     // connections ever accepted since Started
+	Started     time.Time // when this MySQL server process began
+}
+
+// Prober asks a database itself, over the MySQL protocol.
+type Prober interface {
+	// Ping returns nil once the database answers a query. An error that wraps
+	// ErrUnreachable says that there is no route from here to the address.
+	Ping(ctx context.Context, address string) error
+	// Activity counts the uses, without the connections that this Prober made.
+	Activity(ctx context.Context, address string) (Activity, error)
+}
