@@ -11,8 +11,7 @@ const (
 	NamePrefix = "sqlflow-mysql-"
 	// longestPlain keeps NamePrefix and an id within the 63 characters of a label.
 	longestPlain = 63 - len(NamePrefix)
-	// hashed separates a slug from its hash. An id that holds it is always hashed
-	// itself, so nobody can choose an id that looks like another's slug.
+	// hashed separates a slug from its hash.
 	hashed = "--"
 	// hashChars base32 characters are 80 bits.
 	hashChars = 16
@@ -24,7 +23,7 @@ const (
 // becomes a readable slug and an 80-bit hash of the raw id. The rule is
 // KubeSpawner's (kubespawner/slugs.py) with a longer hash.
 func (u User) Name() string {
-	if id := string(u); len(id) <= longestPlain && isLabel(id) && !strings.Contains(id, hashed) {
+	if id := string(u); len(id) <= longestPlain && isLabel(id) && !looksHashed(id) {
 		return NamePrefix + id
 	}
 	sum := sha256.Sum256([]byte(u))
@@ -53,6 +52,16 @@ func slug(id string, room int) string {
 		return "x"
 	}
 	return s
+}
+
+// looksHashed reports whether id has the form that Name gives to hashed ids. Such an
+// id is hashed itself, so nobody can choose an id whose name is another's.
+func looksHashed(id string) bool {
+	i := len(id) - hashChars
+	if i < len(hashed) || id[i-len(hashed):i] != hashed {
+		return false
+	}
+	return strings.Trim(id[i:], "abcdefghijklmnopqrstuvwxyz234567") == ""
 }
 
 func isLabel(s string) bool {
