@@ -1,0 +1,15 @@
+// Pause does nothing until it is told to stop: it is the process that keeps
+// the network namespace of a pod open.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	<-stop
+}
