@@ -1,0 +1,447 @@
+package program
+
+import (
+	"strings"
+)
+
+// clause reads the part of a statement after TO, or SHOW TRAIN. The first
+// fault stays, and from then on there is nothing left to read.
+type clause struct {
+	scan  *scanner
+	what  string // TO TRAIN, ...
+	t     token
+	kw    string // of t, if it is a reserved word
+	fault *fault
+	st    Statement
+}
+
+// clause reads what follows TO TRAIN and its like. The Offset of the
+// statement it gives is that of the statement's end.
+func (p *parser) clause(what string) (Statement, *fault) {
+	_, verb, _ := strings.Cut(what, " ")
+	c := &clause{scan: &p.scan, what: what}
+	c.st.Kind = extendedVerbs[verb]
+	end := func() {
+		switch {
+		case c.fault != nil:
+		case c.is(";"):
+			c.st.Offset = c.t.end
+		case c.t.kind == endToken:
+		default:
+			c.expected("a semicolon")
+		}
+	}
+	switch {
+	case what == "SHOW TRAIN":
+		c.st.Kind = ShowTrain
+		c.next()
+		c.st.ModelIn = c.name("the name of a model")
+	case c.st.Kind == Train:
+		c.train()
+	case c.st.Kind == Run:
+		c.run()
+	default:
+		c.next()
+		switch c.st.Kind {
+		case Predict:
+			c.predict()
+		case Explain:
+			c.explain()
+		case Evaluate:
+			c.evaluate()
+		case Optimize:
+			c.optimize()
+		}
+	}
+	end()
+	return c.st, c.fault
+}
+
+// next goes to the next token. The end of a last statement is that of the
+// last token, which is behind c.t now.
+func (c *clause) next() {
+	if c.fault == nil {
+		c.st.Offset = c.scan.at
+		t, f := c.scan.extended()
+		c.set(t, f)
+	}
+}
+
+func (c *clause) set(t token, f *fault) {
+	c.t, c.kw, c.fault = t, "", f
+	if f != nil {
+		c.t = token{kind: endToken, start: f.at, end: f.at}
+		return
+	}
+	if t.kind == wordToken {
+		if kw := keyword(c.scan.word(t)); reserved[kw] {
+			c.kw = kw
+		}
+	}
+}
+
+func (c *clause) fail(f *fault) {
+	if c.fault == nil {
+		c.fault = f
+		c.t, c.kw = token{kind: endToken, start: c.t.start, end: c.t.start}, ""
+	}
+}
+
+// expected fails at the token at hand.
+func (c *clause) expected(what string) {
+	if c.fault != nil {
+		return
+	}
+	found := shown(c.scan.word(c.t))
+	switch {
+	case c.t.kind == endToken:
+		found = "the end of the program"
+	case c.is(";"):
+		found = "the end of the statement"
+	}
+	f := faultAt(c.t.start, "%s: %s is expected, not %s", c.what, what, found)
+	if kw := keyword(c.scan.word(c.t)); statementVerbs[kw] && kw != "FROM" || kw == "SHOW" || kw == "CREATE" || kw == "DROP" {
+		f.because("is a semicolon missing before it?")
+	} else if order := clauseOrder[c.what]; order != "" {
+		f.because("the form is " + order)
+	}
+	c.fail(f)
+}
+
+var clauseOrder = map[string]string{
+	"TO TRAIN":    "TO TRAIN model [WITH attributes [COLUMN columns]] [LABEL column] [USING model] INTO model, with WITH or LABEL or both",
+	"TO PREDICT":  "TO PREDICT table.column [WITH attributes] USING model",
+	"TO EXPLAIN":  "TO EXPLAIN model [WITH attributes] [USING explainer] [INTO table]",
+	"TO EVALUATE": "TO EVALUATE model [WITH attributes] LABEL column INTO table",
+	"TO RUN":      `TO RUN image [CMD "program", "argument" ... [INTO table, ...]]`,
+	"TO MAXIMIZE": "TO MAXIMIZE expression [CONSTRAINT constraints] WITH attributes [USING solver] INTO table",
+	"TO MINIMIZE": "TO MINIMIZE expression [CONSTRAINT constraints] WITH attributes [USING solver] INTO table",
+	"SHOW TRAIN":  "SHOW TRAIN model",
+}
+
+// is tells whether the token at hand is this mark.
+func (c *clause) is(mark string) bool {
+	return c.t.kind == markToken && c.scan.word(c.t) == mark
+}
+
+// accept goes behind a keyword or a mark, if it is at hand.
+func (c *clause) accept(what string) bool {
+	if c.fault != nil || c.kw != what && !c.is(what) {
+		return false
+	}
+	c.next()
+	return true
+}
+
+func (c *clause) expect(what string) {
+	if !c.accept(what) {
+		c.expected(what)
+	}
+}
+
+// name reads an identifier.
+func (c *clause) name(what string) string {
+	if c.t.kind != wordToken || c.kw != "" {
+		c.expected(what)
+		return ""
+	}
+	name := c.scan.word(c.t)
+	if strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
+		c.fail(faultAt(c.t.start, "%s: %s has an empty part", c.what, shown(name)))
+		return ""
+	}
+	c.next()
+	return name
+}
+
+// image reads a name that holds an image, whose token is yet to come.
+func (c *clause) image(what string) (string, int) {
+	t, f := c.scan.image()
+	c.set(t, f)
+	if c.t.kind != wordToken || c.kw != "" {
+		c.expected(what)
+		return "", 0
+	}
+	return c.scan.word(t), t.start
+}
+
+func (c *clause) checkImage(image string, at int) {
+	if problem := imageProblem(image); problem != "" && c.fault == nil {
+		c.fail(faultAt(at, "%s: %s is no name of an image: %s", c.what, shown(image), problem))
+	}
+}
+
+func (c *clause) train() {
+	uri, at := c.image("a model, such as DNNClassifier or image/Estimator,")
+	if c.fault != nil {
+		return
+	}
+	c.st.Estimator = uri
+	if i := strings.LastIndexByte(uri, '/'); i >= 0 {
+		c.st.Image, c.st.Estimator = uri[:i], uri[i+1:]
+		c.checkImage(c.st.Image, at)
+		at += i + 1
+	}
+	if e := c.st.Estimator; c.fault == nil &&
+		(e == "" || isDigit(e[0]) || strings.ContainsAny(e, "@") || strings.HasSuffix(e, ".") || strings.Contains(e, "..")) {
+		c.fail(faultAt(at, "%s: %s does not end in the name of an estimator", c.what, shown(uri)))
+	}
+	c.next()
+	with := c.accept("WITH")
+	if with {
+		c.attributes()
+		c.columns()
+	}
+	label := c.kw == "LABEL"
+	if label {
+		c.label()
+	}
+	if !with && !label {
+		c.expected("WITH or LABEL")
+	}
+	if c.accept("USING") {
+		c.st.ModelIn = c.name("the name of a trained model")
+	}
+	c.expect("INTO")
+	c.st.ModelOut = c.name("the name of the model to make")
+}
+
+func (c *clause) predict() {
+	c.st.Into = c.name("the table and column to write")
+	if c.accept("WITH") {
+		c.attributes()
+	}
+	c.expect("USING")
+	c.st.ModelIn = c.name("the name of a model")
+}
+
+func (c *clause) explain() {
+	c.st.ModelIn = c.name("the name of a model")
+	if c.accept("WITH") {
+		c.attributes()
+	}
+	if c.accept("USING") {
+		c.name("the name of an explainer")
+	}
+	if c.accept("INTO") {
+		c.st.Into = c.name("the table to write")
+	}
+}
+
+func (c *clause) evaluate() {
+	c.st.ModelIn = c.name("the name of a model")
+	if c.accept("WITH") {
+		c.attributes()
+	}
+	c.label()
+	c.expect("INTO")
+	c.st.Into = c.name("the table to write")
+}
+
+func (c *clause) run() {
+	image, at := c.image("the name of an image")
+	c.checkImage(image, at)
+	c.st.Image = image
+	c.next()
+	if !c.accept("CMD") {
+		return
+	}
+	for {
+		if c.t.kind != stringToken {
+			c.expected("a string")
+		}
+		c.next()
+		if !c.accept(",") {
+			break
+		}
+	}
+	if !c.accept("INTO") {
+		return
+	}
+	tables := []string{c.name("the table to write")}
+	for c.accept(",") {
+		tables = append(tables, c.name("the table to write"))
+	}
+	c.st.Into = strings.Join(tables, ",")
+}
+
+func (c *clause) optimize() {
+	c.expression(0)
+	if c.accept("CONSTRAINT") {
+		for {
+			c.expression(0)
+			if c.accept("GROUP") {
+				c.expect("BY")
+				c.name("a column")
+			}
+			if !c.accept(",") {
+				break
+			}
+		}
+	}
+	c.expect("WITH")
+	c.attributes()
+	if c.accept("USING") {
+		c.name("the name of a solver")
+	}
+	c.expect("INTO")
+	c.st.Into = c.name("the table to write")
+}
+
+func (c *clause) label() {
+	c.expect("LABEL")
+	if c.t.kind == stringToken {
+		c.next()
+		return
+	}
+	c.name("a column")
+}
+
+// attributes reads what follows WITH.
+func (c *clause) attributes() {
+	seen := make(map[string]bool)
+	for {
+		at := c.t.start
+		name := c.name("the name of an attribute")
+		if seen[name] {
+			c.fail(faultAt(at, "%s: the attribute %s is given twice", c.what, shown(name)))
+		}
+		seen[name] = true
+		c.expect("=")
+		value := c.t
+		c.expression(0)
+		if c.fault != nil {
+			return
+		}
+		if value.kind == stringToken && c.st.Offset == value.end {
+			if q := unquote(c.scan.word(value)); isQuery(q) {
+				c.st.Queries = append(c.st.Queries, q)
+			}
+		}
+		if !c.accept(",") {
+			return
+		}
+	}
+}
+
+// columns reads the COLUMN clauses. All but the first must say what they
+// are FOR.
+func (c *clause) columns() {
+	for n := 0; c.accept("COLUMN"); n++ {
+		for {
+			if !c.accept("*") {
+				if c.name("a column"); c.is("(") {
+					c.list(")", 0)
+				}
+			}
+			if !c.accept(",") {
+				break
+			}
+		}
+		if n > 0 && c.kw != "FOR" {
+			c.expected("FOR")
+		}
+		if c.accept("FOR") {
+			c.name("the name of a set of columns")
+		}
+	}
+}
+
+// maxNesting bounds the brackets in an expression: people need three or four.
+const maxNesting = 200
+
+// expression reads one, whose meaning is for the step to find out.
+func (c *clause) expression(depth int) {
+	if depth > maxNesting {
+		c.fail(faultAt(c.t.start, "%s: brackets are nested more than %d deep", c.what, maxNesting))
+	}
+	for c.fault == nil {
+		for c.accept("NOT") || c.accept("-") {
+		}
+		switch {
+		case c.t.kind == numberToken || c.t.kind == stringToken:
+			c.next()
+		case c.t.kind == wordToken && c.kw == "":
+			if c.name("a name"); c.is("(") {
+				c.list(")", depth)
+			}
+		case c.is("["):
+			c.list("]", depth)
+		case c.accept("("):
+			c.expression(depth + 1)
+			c.expect(")")
+		default:
+			c.expected("a value")
+		}
+		if !c.operator() {
+			return
+		}
+	}
+}
+
+// operator goes behind one that takes two values.
+func (c *clause) operator() bool {
+	if c.kw == "AND" || c.kw == "OR" {
+		c.next()
+		return true
+	}
+	if c.t.kind == markToken {
+		switch c.scan.word(c.t) {
+		case "+", "-", "*", "/", "%", "=", "<", ">", "<=", ">=", "<>", "!=":
+			c.next()
+			return true
+		}
+	}
+	return false
+}
+
+// list reads expressions between brackets, the left one being at hand.
+func (c *clause) list(right string, depth int) {
+	c.next()
+	if c.accept(right) {
+		return
+	}
+	for {
+		c.expression(depth + 1)
+		if !c.accept(",") {
+			break
+		}
+	}
+	c.expect(right)
+}
+
+// unquote gives what a string of SQL stands for.
+func unquote(s string) string {
+	quote, s := s[0], s[1:len(s)-1]
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		ch := s[i]
+		if (ch == '\\' || ch == quote) && i+1 < len(s) {
+			i++
+			escaped := strings.IndexByte("ntr", s[i])
+			if ch = s[i]; escaped >= 0 && s[i-1] == '\\' {
+				ch = "\n\t\r"[escaped]
+			}
+		}
+		b.WriteByte(ch)
+	}
+	return b.String()
+}
+
+// isQuery tells whether a string is a query, and not any other value.
+func isQuery(s string) bool {
+	scan := scanner{text: s}
+	for {
+		t, f := scan.standard()
+		if f != nil || t.kind == endToken {
+			return false
+		}
+		if t.kind == wordToken {
+			kw := keyword(scan.word(t))
+			return kw == "SELECT" || kw == "WITH"
+		}
+		if scan.word(t) != "(" {
+			return false
+		}
+	}
+}
