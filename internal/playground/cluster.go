@@ -28,7 +28,9 @@ type Cluster interface {
 
 	// Start makes the service and the pod of a claimed user, clears a release from
 	// the record, and adopts what is there and ours. It does not wait for
-	// readiness. ErrLeaving while an earlier pod is still being deleted.
+	// readiness. ErrLeaving while an earlier pod is still being deleted, ErrNoRecord
+	// when the record is gone. Pod and service belong to the record (an owner
+	// reference), so that neither ever outlives it.
 	Start(ctx context.Context, user User) error
 
 	// Touch writes last uses: each user was last used at at. It also takes back
@@ -47,8 +49,9 @@ type Cluster interface {
 	// A pod that is already gone is no error.
 	Stop(ctx context.Context, db Database) error
 
-	// Remove deletes everything of user: pod, service, record. What is
-	// already gone is no error.
+	// Remove deletes everything of user, the record first: no other replica then
+	// takes the vanishing pod for one to be healed, and what a killed server
+	// leaves half-done goes with its owner. What is already gone is no error.
 	Remove(ctx context.Context, user User) error
 
 	// Lead reports whether this replica is the one that reaps, and keeps it so
@@ -71,9 +74,8 @@ type Observer interface {
 // Activity is what a database tells of its use: MySQL's Threads_connected and
 // Connections status variables, less what the Prober itself caused.
 type Activity struct {
-	Threads     int64     // connections open now
-	Connections int64     // connections ever accepted since Started
-	Started     time.Time // when this MySQL server process began
+	Threads     int64 // connections open now
+	Connections int64 // connections accepted since the MySQL server began
 }
 
 // Prober asks a database itself, over the MySQL protocol.

@@ -64,6 +64,8 @@ var (
 	ErrConflict = errors.New("changed meanwhile")
 	// ErrExists says that the user's record is already there.
 	ErrExists = errors.New("record exists already")
+	// ErrNoRecord says that the user's record is gone.
+	ErrNoRecord = errors.New("the record is gone")
 	// ErrUnreachable says that the network leads nowhere from here: a time-out or
 	// no route, as opposed to a refused connection.
 	ErrUnreachable = errors.New("no route to the database from here")

@@ -1,0 +1,419 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Create returns user's database once it answers queries. One that is ready is
+// answered from memory, a creation in flight is joined, a released database is
+// brought back at its address. After Options.CreateTimeout the answer is an
+// [*Error] of code [StillCreating] while the creation goes on for the next call to
+// join. Other codes: [Forbidden], [Full], [Maintenance], [Unavailable],
+// [CannotStart] (the cluster's own words), [Interrupted].
+func (m *Manager) Create(ctx context.Context, c Client, user User) (Status, error) {
+	if !c.MayActFor(user) {
+		return Status{}, forbidden()
+	}
+	ctx, cancel := context.WithTimeout(ctx, m.options.CreateTimeout)
+	defer cancel()
+	select {
+	case <-m.synced:
+	case <-ctx.Done():
+		return Status{}, &Error{Code: Unavailable, Message: "the state of the cluster is still being read", RetryAfter: spread(2 * time.Second)}
+	}
+	for {
+		op, status, err := m.join(user)
+		if op == nil {
+			return status, err
+		}
+		select {
+		case <-op.done:
+		case <-ctx.Done():
+			ahead := m.queue.ahead(op.ticket)
+			return Status{}, &Error{Code: StillCreating, Message: m.progress(user, ahead), RetryAfter: spread(2 * time.Second), Ahead: ahead}
+		}
+		if op.brings {
+			if op.err != nil {
+				return Status{}, op.err
+			}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			if e, ok := m.users[user]; ok {
+				m.use(e)
+				return m.status(e), nil
+			}
+			return Status{}, &Error{Code: Interrupted, Message: "the database was deleted meanwhile", RetryAfter: time.Second}
+		}
+		// What took it away is done; now it can be brought up.
+	}
+}
+
+// join answers for a ready database, or returns the operation to wait for, which it
+// begins if there is none.
+func (m *Manager) join(user User) (*operation, Status, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, known := m.users[user]
+	if known {
+		if e.op != nil {
+			return e.op, Status{}, nil
+		}
+		if m.isReady(e) && m.stale == nil {
+			m.use(e)
+			return nil, m.status(e), nil
+		}
+	}
+	if err := m.admit(e); err != nil {
+		return nil, Status{}, err
+	}
+	if !known {
+		e = m.enter(user)
+	}
+	return m.begin(e, true, func(ctx context.Context, op *operation) error { return m.bring(ctx, e, op) }), Status{}, nil
+}
+
+// admit applies the limits to a creation for e (nil: a user without an entry). m.mu is held.
+func (m *Manager) admit(e *entry) error {
+	if e != nil && e.db.Alive() {
+		return nil
+	}
+	if m.options.Maintenance && (e == nil || e.db.Phase == None) {
+		return &Error{Code: Maintenance, Message: "the playground is in maintenance: databases that exist work, new ones are not made", RetryAfter: spread(5 * time.Minute)}
+	}
+	if limit := m.options.MaxDatabases; limit > 0 && m.alive() >= limit {
+		return &Error{Code: Full, Message: fmt.Sprintf("all %d databases of this playground are in use; one becomes free when its user has been idle", limit), RetryAfter: spread(30 * time.Second)}
+	}
+	return nil
+}
+
+// alive counts the databases that take a place. m.mu is held.
+func (m *Manager) alive() int {
+	n := 0
+	for _, e := range m.users {
+		if e.db.Alive() || e.op != nil && e.op.brings {
+			n++
+		}
+	}
+	return n
+}
+
+// isReady reports whether e's database answered a query and its pod is still ready. m.mu is held.
+func (m *Manager) isReady(e *entry) bool {
+	return e.db.Phase == Ready && e.db.Address != "" && e.answered == e.db.Pod.UID
+}
+
+// bring brings e's database up: the one way to create, to heal, and to bring back. It
+// looks at what the cluster said last, does the next thing that is due, and waits for
+// a change, so it does not matter who made the change or where an earlier server stopped.
+func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error) {
+	begun := time.Now()
+	if err := m.queue.enter(ctx, op.ticket); err != nil {
+		return err
+	}
+	defer m.queue.leave()
+	ctx, cancel := context.WithTimeoutCause(ctx, m.options.StartLimit,
+		Errorf(CannotStart, "the database was not ready after %v", m.options.StartLimit))
+	defer cancel()
+	defer func() {
+		result := "ready"
+		if err != nil {
+			result = string(AsError(err).Code)
+		}
+		m.recorder.Created(result, time.Since(begun).Seconds())
+	}()
+
+	b := bringing{m: m, e: e}
+	db, _ := m.look(e)
+	b.old = db.Pod.UID
+	if db.Record == (Version{}) {
+		switch err := m.cluster.Claim(ctx, e.user, time.Now()); {
+		case err == nil:
+			b.claimed = true
+		case !errors.Is(err, ErrExists):
+			return err
+		}
+	}
+	err = b.run(ctx)
+	if failed := AsError(err); err != nil && failed.Code == CannotStart {
+		b.clean(ctx, failed)
+	}
+	return err
+}
+
+// bringing is the state of one [Manager.bring].
+type bringing struct {
+	m       *Manager
+	e       *entry
+	claimed bool   // this bringing made the record
+	old     string // the pod that was there before
+	stopped bool   // old had failed and was taken away
+	started bool   // a pod was asked for and has not been seen yet
+}
+
+func (b *bringing) run(ctx context.Context) error {
+	for {
+		db, changed := b.m.look(b.e)
+		var again time.Duration // how long to wait for the watch before looking oneself
+		switch db.Phase {
+		case Ready:
+			b.started = false
+			if db.Address == "" {
+				break // its service is still to come
+			}
+			if err := b.m.answers(ctx, b.e, db, changed); !errors.Is(err, errChanged) {
+				return err
+			}
+			continue
+		case Failed:
+			b.started = false
+			if db.Pod.UID != b.old || b.stopped {
+				return Errorf(CannotStart, "%s", db.Reason)
+			}
+			if err := b.m.cluster.Stop(ctx, db); err != nil {
+				return err
+			}
+			b.stopped = true
+		case None, Missing, Released:
+			if b.started {
+				again = 5 * time.Second
+				break
+			}
+			switch err := b.m.cluster.Start(ctx, b.e.user); {
+			case err == nil:
+				b.started, again = true, 5*time.Second
+			case errors.Is(err, ErrLeaving):
+				again = 2 * time.Second
+			case errors.Is(err, ErrNoRecord):
+				return &Error{Code: Interrupted, Message: "the database was deleted while it was being created", RetryAfter: time.Second}
+			default:
+				return err
+			}
+		case Starting, Leaving:
+			b.started = false
+		}
+		if err := b.wait(ctx, changed, again); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when the database changed. Where the watch should have told something
+// by now, or is known to be behind, it looks at the cluster itself.
+func (b *bringing) wait(ctx context.Context, changed <-chan struct{}, again time.Duration) error {
+	if again == 0 && b.m.Fresh() != nil {
+		again = 5 * time.Second
+	}
+	var overdue <-chan time.Time
+	if again > 0 {
+		timer := time.NewTimer(again)
+		defer timer.Stop()
+		overdue = timer.C
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-overdue:
+	}
+	db, err := b.m.cluster.Get(ctx, b.e.user)
+	if err != nil {
+		return err
+	}
+	if db.Phase != Starting && db.Phase != Ready {
+		b.started = false
+	}
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	b.m.observe(db)
+	return nil
+}
+
+// clean leaves nothing of a database that cannot start: all of it if it is new, else
+// only the pod, so that the user's address stays.
+func (b *bringing) clean(ctx context.Context, failed *Error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	db, _ := b.m.look(b.e)
+	var err error
+	if b.claimed {
+		err = b.m.remove(ctx, b.e.user)
+	} else if db.Pod.UID != "" {
+		err = b.m.cluster.Stop(ctx, db)
+	}
+	b.m.mu.Lock()
+	b.m.failures.remember(b.e.user, failed.Message)
+	b.m.mu.Unlock()
+	log := b.m.log.WithFields(logrus.Fields{"user": b.e.user.String(), "reason": failed.Message})
+	if err != nil {
+		log.WithError(err).Error("a database cannot start, and what is left of it could not be removed")
+		return
+	}
+	log.Warn("a database cannot start; it was removed")
+}
+
+var errChanged = errors.New("the database changed")
+
+// answers waits until db answers a query; errChanged when the cluster says something
+// new of it first. Readiness is decided inside the pod, so what is left is the way
+// from here to there, which a Service opens a moment later.
+func (m *Manager) answers(ctx context.Context, e *entry, db Database, changed <-chan struct{}) error {
+	const patience = 3 * time.Second // before a network that leads nowhere is believed
+	begun := time.Now()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := m.ping(ctx, db.Address)
+		if err == nil || m.takeOnTrust(err, time.Since(begun) > patience) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.failures.forget(e.user)
+			if err == nil {
+				m.reached, m.blind = true, false
+			}
+			if e.db.Pod.UID == db.Pod.UID {
+				e.answered, e.ready = db.Pod.UID, true
+			}
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-changed:
+			timer.Stop()
+			return errChanged
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (m *Manager) ping(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return m.prober.Ping(ctx, address)
+}
+
+// takeOnTrust decides whether a ready pod is taken for a ready database because no
+// database address can be reached from here, as on a host outside the cluster's
+// network; the clients there can reach it all the same.
+func (m *Manager) takeOnTrust(err error, waited bool) bool {
+	if !errors.Is(err, ErrUnreachable) {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.reached || !m.blind && !waited {
+		return false
+	}
+	if !m.blind {
+		m.blind = true
+		m.log.WithError(err).Warn("databases cannot be reached from here: from now on a ready pod is taken for a ready database")
+	}
+	return true
+}
+
+// look returns what the cluster said last of e, and a channel that is closed when it
+// says something new.
+func (m *Manager) look(e *entry) (Database, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return e.db, e.changed
+}
+
+// progress says why a database is not ready yet.
+func (m *Manager) progress(user User, ahead int) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch e, ok := m.users[user]; {
+	case ahead > 0:
+		return fmt.Sprintf("the database is queued behind %d others; ask again to go on waiting", ahead)
+	case ok && e.db.Reason != "":
+		return "the database is still coming up (" + e.db.Reason + "); ask again to go on waiting"
+	}
+	return "the database is still coming up; ask again to go on waiting"
+}
+
+// Database tells about user's database from memory.
+func (m *Manager) Database(user User) Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.users[user]; ok {
+		return m.status(e)
+	}
+	s := Status{User: user, State: StateNone}
+	if reason, ok := m.failures.reason(user); ok {
+		s.State, s.Reason = StateFailed, reason
+	}
+	return s
+}
+
+// Databases tells about all of them, in no order.
+func (m *Manager) Databases() []Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]Status, 0, len(m.users))
+	for _, e := range m.users {
+		all = append(all, m.status(e))
+	}
+	return all
+}
+
+// Counts returns the number of databases in each state.
+func (m *Manager) Counts() map[State]int {
+	counts := map[State]int{StateNone: 0, StateCreating: 0, StateReady: 0, StateFailed: 0}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range m.users {
+		counts[m.status(e).State]++
+	}
+	return counts
+}
+
+// status describes e. m.mu is held.
+func (m *Manager) status(e *entry) Status {
+	s := Status{
+		User: e.user, Reason: e.db.Reason, Created: e.db.Created, DataSince: e.db.DataSince,
+		LastHeartBeat: latest(e.beat, e.db.LastUse),
+	}
+	switch {
+	case e.op != nil && e.op.brings:
+		s.State, s.Ahead = StateCreating, m.queue.ahead(e.op.ticket)
+	case m.isReady(e) || e.db.Phase == Ready && e.op == nil:
+		s.State, s.Reason = StateReady, ""
+	case e.db.Phase == Failed:
+		s.State = StateFailed
+	case e.db.Phase == Starting || e.db.Phase == Missing:
+		s.State = StateCreating
+	default:
+		s.State = StateNone
+	}
+	if reason, ok := m.failures.reason(e.user); ok && s.State != StateReady && e.op == nil {
+		s.State, s.Reason = StateFailed, reason
+	}
+	if e.db.Address != "" && s.State == StateReady {
+		s.DataSource = DataSource(e.db.Address)
+	}
+	switch {
+	case m.options.IdleTimeout == 0 || e.db.Phase == None:
+	case e.db.Phase == Released:
+		s.Expires = e.db.ReleasedAt.Add(m.options.KeepAddress)
+	default:
+		s.Expires = m.lastUse(e).Add(m.options.IdleTimeout)
+	}
+	return s
+}
+
+func latest(times ...time.Time) time.Time {
+	var last time.Time
+	for _, t := range times {
+		if t.After(last) {
+			last = t
+		}
+	}
+	return last
+}

@@ -1,0 +1,270 @@
+package playground_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// fakeCluster is a cluster in memory that several Managers can share. It keeps
+// records and pods as Kubernetes would, tells every watcher of each change, and
+// fails where a test says so. Pods become ready after startTime.
+type fakeCluster struct {
+	startTime time.Duration
+	refuse    string // when set, pods fail with this reason
+	down      bool   // nothing answers
+	hold      bool   // pods never become ready
+
+	mu            sync.Mutex
+	clock         int
+	records       map[playground.User]*playground.Database
+	observers     map[playground.Observer]bool
+	leader        string
+	starts        map[playground.User]int
+	touches       int
+	beforeRelease func() // runs inside Release, before it looks at the record
+}
+
+func newFakeCluster() *fakeCluster {
+	return &fakeCluster{
+		startTime: 2 * time.Second,
+		records:   map[playground.User]*playground.Database{},
+		observers: map[playground.Observer]bool{},
+		starts:    map[playground.User]int{},
+	}
+}
+
+var errDown = &playground.Error{Code: playground.Unavailable, Message: "the cluster cannot be reached", RetryAfter: time.Second}
+
+func (f *fakeCluster) tick() string { f.clock++; return strconv.Itoa(f.clock) }
+
+// change tells every watcher about user. f.mu is held.
+func (f *fakeCluster) change(user playground.User) {
+	db := playground.Database{User: user}
+	if r, ok := f.records[user]; ok {
+		db = *r
+	}
+	for o := range f.observers {
+		o.Changed(db)
+	}
+}
+
+func (f *fakeCluster) record(user playground.User) *playground.Database {
+	return f.records[user]
+}
+
+func (f *fakeCluster) Adopt(context.Context) ([]playground.User, error) { return nil, nil }
+
+func (f *fakeCluster) Watch(ctx context.Context, o playground.Observer) error {
+	f.mu.Lock()
+	var all []playground.Database
+	for _, r := range f.records {
+		all = append(all, *r)
+	}
+	o.Synced(all)
+	f.observers[o] = true
+	f.mu.Unlock()
+	<-ctx.Done()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.observers, o)
+	return ctx.Err()
+}
+
+func (f *fakeCluster) Get(_ context.Context, user playground.User) (playground.Database, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return playground.Database{}, errDown
+	}
+	if r := f.record(user); r != nil {
+		return *r, nil
+	}
+	return playground.Database{User: user}, nil
+}
+
+func (f *fakeCluster) Claim(_ context.Context, user playground.User, at time.Time) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return errDown
+	}
+	if f.record(user) != nil {
+		return fmt.Errorf("claiming: %w", playground.ErrExists)
+	}
+	f.records[user] = &playground.Database{User: user, Phase: playground.Missing, Created: at, LastUse: at,
+		Record: playground.Version{UID: f.tick(), Resource: f.tick()}, Address: "10.0.0." + f.tick() + ":3306"}
+	f.change(user)
+	return nil
+}
+
+func (f *fakeCluster) Start(_ context.Context, user playground.User) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return errDown
+	}
+	r := f.record(user)
+	switch {
+	case r == nil:
+		return playground.ErrNoRecord
+	case r.Pod.UID != "":
+		return nil
+	}
+	f.starts[user]++
+	r.Pod = playground.Version{UID: "pod-" + f.tick(), Resource: f.tick()}
+	r.Phase, r.Reason, r.DataSince, r.ReleasedAt = playground.Starting, "starting", time.Now(), time.Time{}
+	r.Record.Resource = f.tick()
+	f.change(user)
+	pod := r.Pod.UID
+	refuse, hold := f.refuse, f.hold
+	time.AfterFunc(f.startTime, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if r := f.record(user); r != nil && r.Pod.UID == pod && !hold {
+			r.Phase, r.Reason = playground.Ready, ""
+			if refuse != "" {
+				r.Phase, r.Reason = playground.Failed, refuse
+			}
+			f.change(user)
+		}
+	})
+	return nil
+}
+
+func (f *fakeCluster) Touch(_ context.Context, at time.Time, users []playground.User) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return errDown
+	}
+	f.touches++
+	for _, user := range users {
+		if r := f.record(user); r != nil {
+			r.LastUse, r.Marked, r.Record.Resource = at, time.Time{}, f.tick()
+			f.change(user)
+		}
+	}
+	return nil
+}
+
+func (f *fakeCluster) Mark(_ context.Context, db playground.Database, at time.Time) (playground.Database, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.record(db.User)
+	if r == nil || r.Record != db.Record {
+		return db, playground.ErrConflict
+	}
+	r.Marked, r.Record.Resource = at, f.tick()
+	f.change(db.User)
+	return *r, nil
+}
+
+func (f *fakeCluster) Release(_ context.Context, db playground.Database, at time.Time) error {
+	if f.beforeRelease != nil {
+		f.beforeRelease()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.record(db.User)
+	if r == nil || r.Record != db.Record {
+		return playground.ErrConflict
+	}
+	r.Phase, r.Pod, r.ReleasedAt, r.Marked = playground.Released, playground.Version{}, at, time.Time{}
+	r.Record.Resource = f.tick()
+	f.change(db.User)
+	return nil
+}
+
+func (f *fakeCluster) Stop(_ context.Context, db playground.Database) error {
+	f.vanish(db.User, db.Pod.UID)
+	return nil
+}
+
+// vanish takes the pod away as a lost node would; pod "" means whichever there is.
+func (f *fakeCluster) vanish(user playground.User, pod string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if r := f.record(user); r != nil && (pod == "" || r.Pod.UID == pod) {
+		r.Phase, r.Reason, r.Pod = playground.Missing, "", playground.Version{}
+		f.change(user)
+	}
+}
+
+func (f *fakeCluster) Remove(_ context.Context, user playground.User) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return errDown
+	}
+	delete(f.records, user)
+	f.change(user)
+	return nil
+}
+
+func (f *fakeCluster) Lead(ctx context.Context, _ time.Duration) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	who, _ := ctx.Value(replica{}).(string)
+	if f.leader == "" {
+		f.leader = who
+	}
+	return f.leader == who, nil
+}
+
+// replica is the context key under which a test names a Manager for Lead.
+type replica struct{}
+
+// set changes the cluster under its lock.
+func (f *fakeCluster) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// get returns the record of user, or one of phase None.
+func (f *fakeCluster) get(user playground.User) playground.Database {
+	db, _ := f.Get(context.Background(), user)
+	return db
+}
+
+// started counts the pods that were made for user, touched the calls that wrote last uses.
+func (f *fakeCluster) started(user playground.User) (n int) {
+	f.set(func() { n = f.starts[user] })
+	return n
+}
+
+func (f *fakeCluster) touched() (n int) {
+	f.set(func() { n = f.touches })
+	return n
+}
+
+// fakeProber answers for every address, as the test says.
+type fakeProber struct {
+	mu     sync.Mutex
+	ping   error
+	ask    error
+	counts playground.Activity
+}
+
+func (p *fakeProber) Ping(context.Context, string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.ping
+}
+
+func (p *fakeProber) Activity(context.Context, string) (playground.Activity, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counts, p.ask
+}
+
+func (p *fakeProber) set(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}

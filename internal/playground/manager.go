@@ -1,0 +1,410 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// Options are the Manager's limits. Start from [DefaultOptions].
+type Options struct {
+	IdleTimeout   time.Duration // unused for this long, a database is released; 0: never
+	MaxIdle       time.Duration // the same for one that cannot be asked about its use
+	KeepAddress   time.Duration // a released database keeps its address this long
+	CreateTimeout time.Duration // Create answers within this time, ready or not
+	StartLimit    time.Duration // a pod that is not ready after this time has failed
+	FlushInterval time.Duration // last uses are written to the cluster this often
+	Grace         time.Duration // nobody is released this soon after the start
+	DrainLimit    time.Duration // creations may go on this long after Run was told to stop
+	MaxDatabases  int           // databases that may be alive at once; 0: no limit
+	MaxCreates    int           // creations that may run at once; the others queue
+	Maintenance   bool          // nobody new
+}
+
+// DefaultOptions are those of the command line.
+func DefaultOptions() Options {
+	return Options{
+		IdleTimeout:   24 * time.Hour,
+		MaxIdle:       72 * time.Hour,
+		KeepAddress:   720 * time.Hour,
+		CreateTimeout: 17 * time.Second,
+		StartLimit:    15 * time.Minute,
+		FlushInterval: time.Minute,
+		Grace:         5 * time.Minute,
+		DrainLimit:    20 * time.Second,
+		MaxCreates:    64,
+	}
+}
+
+// Validate names the first setting that makes no sense.
+func (o Options) Validate() error {
+	for name, d := range map[string]time.Duration{
+		"idle_timeout": o.IdleTimeout, "max_idle": o.MaxIdle, "keep_address": o.KeepAddress,
+	} {
+		if d < 0 {
+			return fmt.Errorf("--%s is %v; it must not be negative", name, d)
+		}
+	}
+	switch {
+	case o.CreateTimeout <= 0:
+		return fmt.Errorf("--create_timeout is %v; it must be positive", o.CreateTimeout)
+	case o.MaxIdle < o.IdleTimeout:
+		return fmt.Errorf("--max_idle (%v) must not be less than --idle_timeout (%v)", o.MaxIdle, o.IdleTimeout)
+	case o.MaxDatabases < 0:
+		return fmt.Errorf("--max_databases is %d; it must not be negative", o.MaxDatabases)
+	case o.MaxCreates < 1:
+		return fmt.Errorf("--max_creates is %d; it must be at least 1", o.MaxCreates)
+	case o.StartLimit <= 0 || o.FlushInterval <= 0:
+		return errors.New("start limit and flush interval must be positive")
+	}
+	return nil
+}
+
+// Manager creates, joins, heals and reaps databases. Make one with [NewManager],
+// keep [Manager.Run] running, and call the other methods from anywhere.
+type Manager struct {
+	cluster  Cluster
+	prober   Prober
+	options  Options
+	log      logrus.FieldLogger
+	recorder Recorder
+
+	queue  *queue
+	kick   chan struct{} // a flush is due now
+	synced chan struct{} // closed once the cluster's state is known
+	begun  time.Time
+	work   context.Context // ends when operations must give up
+	abort  context.CancelCauseFunc
+	group  sync.WaitGroup // operations
+
+	mu       sync.Mutex
+	users    map[User]*entry
+	mangled  map[string][]User // ids by what remains of them unescaped in a URL
+	failures failures
+	stale    error // why the watch is behind
+	reached  bool  // some database address was reached from here
+	blind    bool  // database addresses cannot be reached from here
+	closing  bool  // Run was told to stop; nothing new begins
+}
+
+// entry is what the Manager knows of one user. Manager.mu guards it.
+type entry struct {
+	user    User
+	db      Database
+	changed chan struct{} // closed and made anew whenever db changes
+	op      *operation    // what is in flight, if anything
+
+	answered string    // the pod (UID) that answered a query
+	ready    bool      // this Manager saw the pod ready, or answered for it
+	beat     time.Time // last use by a request: heart beat or create
+	seen     time.Time // last sign of use in MySQL
+	dirty    bool      // beat is not in the cluster yet
+	asked    time.Time // when MySQL was asked about its use
+	activity *Activity // and what it said
+
+	healAt  time.Time // no healing before
+	backoff time.Duration
+}
+
+// operation is the one thing in flight for a user.
+type operation struct {
+	brings bool // it brings the database up; otherwise it takes it away
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed at the end, when err is set
+	err    error
+	ticket *ticket
+}
+
+// NewManager returns a Manager that works once Run runs.
+func NewManager(c Cluster, p Prober, o Options, log logrus.FieldLogger, r Recorder) (*Manager, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		cluster: c, prober: p, options: o, log: log, recorder: r,
+		queue:   newQueue(o.MaxCreates),
+		kick:    make(chan struct{}, 1),
+		synced:  make(chan struct{}),
+		begun:   time.Now(),
+		users:   map[User]*entry{},
+		mangled: map[string][]User{},
+	}
+	m.work, m.abort = context.WithCancelCause(context.Background())
+	return m, nil
+}
+
+// Run works until ctx ends: it adopts, watches, heals, flushes and reaps. Then it
+// lets creations in flight finish within Options.DrainLimit, writes the last heart
+// beats, and returns nil; databases stay as they are. A creation that is cut off
+// here is taken up by the next server, because its record says that it is due.
+func (m *Manager) Run(ctx context.Context) error {
+	adopted, err := m.cluster.Adopt(ctx)
+	if err != nil {
+		return fmt.Errorf("adopting the databases of an older server: %w", err)
+	}
+	for _, u := range adopted {
+		m.log.WithFields(logrus.Fields{"audit": "adopt", "user": u.String()}).Info("adopted a database of an older server")
+	}
+
+	watch, stopWatch := context.WithCancel(context.WithoutCancel(ctx))
+	var loops sync.WaitGroup
+	loops.Go(func() {
+		if err := m.cluster.Watch(watch, m); err != nil && watch.Err() == nil {
+			m.log.WithError(err).Error("the watch ended by itself")
+			m.Stale(err)
+		}
+	})
+	loops.Go(func() { m.flushLoop(ctx) })
+	loops.Go(func() { m.housekeep(ctx) })
+
+	<-ctx.Done()
+	m.drain()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	m.flush(last)
+	stopWatch()
+	loops.Wait()
+	return nil
+}
+
+// drain waits for the operations in flight, then makes the slow ones give up.
+func (m *Manager) drain() {
+	m.mu.Lock()
+	m.closing = true
+	m.mu.Unlock()
+	done := make(chan struct{})
+	go func() { m.group.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(m.options.DrainLimit):
+		m.abort(&Error{Code: Interrupted, Message: "the server stops; ask again, the next one goes on with it", RetryAfter: 2 * time.Second})
+		<-done
+	}
+	m.abort(nil)
+}
+
+// Stale implements [Observer].
+func (m *Manager) Stale(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stale = err
+}
+
+// Synced implements [Observer].
+func (m *Manager) Synced(all []Database) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := make(map[User]bool, len(all))
+	for _, db := range all {
+		there[db.User] = true
+		m.observe(db)
+	}
+	for user := range m.users {
+		if !there[user] {
+			m.observe(Database{User: user})
+		}
+	}
+	m.stale = nil
+	select {
+	case <-m.synced:
+	default:
+		close(m.synced)
+		// What vanished while no server ran is only known to be due now.
+		for _, e := range m.users {
+			m.healIfDue(e)
+		}
+	}
+}
+
+// Changed implements [Observer].
+func (m *Manager) Changed(db Database) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.observe(db)
+}
+
+// observe takes in what the cluster says of one database. m.mu is held.
+func (m *Manager) observe(db Database) {
+	e, known := m.users[db.User]
+	if !known {
+		if db.Phase == None {
+			return
+		}
+		e = m.enter(db.User)
+	}
+	if db.Pod.UID != e.db.Pod.UID {
+		e.activity, e.asked = nil, time.Time{}
+	}
+	e.db = db
+	if db.Phase == Ready {
+		e.ready = true
+	}
+	close(e.changed)
+	e.changed = make(chan struct{})
+	if e.dirty && !db.Marked.IsZero() {
+		m.flushNow() // a reaper of another replica does not know of this use yet
+	}
+	m.healIfDue(e)
+	m.forgetIfGone(e)
+}
+
+// enter makes an entry for user. m.mu is held.
+func (m *Manager) enter(user User) *entry {
+	e := &entry{user: user, db: Database{User: user}, changed: make(chan struct{})}
+	m.users[user] = e
+	if raw := user.unescaped(); raw != string(user) {
+		m.mangled[raw] = append(m.mangled[raw], user)
+	}
+	return e
+}
+
+// forgetIfGone drops an entry that stands for nothing any more. m.mu is held.
+func (m *Manager) forgetIfGone(e *entry) {
+	if e.db.Phase != None || e.op != nil {
+		return
+	}
+	delete(m.users, e.user)
+	raw := e.user.unescaped()
+	if raw == string(e.user) {
+		return
+	}
+	kept := m.mangled[raw][:0]
+	for _, u := range m.mangled[raw] {
+		if u != e.user {
+			kept = append(kept, u)
+		}
+	}
+	if m.mangled[raw] = kept; len(kept) == 0 {
+		delete(m.mangled, raw)
+	}
+}
+
+// begin starts the one operation of e. m.mu is held.
+func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operation) error) *operation {
+	ctx, cancel := context.WithCancelCause(m.work)
+	op := &operation{brings: brings, cancel: cancel, done: make(chan struct{}), ticket: &ticket{}}
+	if m.closing {
+		op.err = &Error{Code: Interrupted, Message: "the server stops; ask again", RetryAfter: 2 * time.Second}
+		cancel(nil)
+		close(op.done)
+		return op
+	}
+	e.op = op
+	m.group.Go(func() {
+		defer cancel(nil)
+		err := guarded(func() error { return run(ctx, op) })
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		op.err = err
+		e.op = nil
+		close(op.done)
+		if err == nil && brings {
+			e.backoff, e.healAt = 0, time.Time{}
+		} else if err != nil {
+			e.backoff = min(max(2*e.backoff, 5*time.Second), 10*time.Minute)
+			e.healAt = time.Now().Add(e.backoff)
+		}
+		m.healIfDue(e)
+		m.forgetIfGone(e)
+	})
+	return op
+}
+
+// guarded turns a panic into an error, so that one bad operation or pass does not end the server.
+func guarded(run func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return run()
+}
+
+// Delete removes user's database, its address and its record, and returns when they
+// are gone. A creation in flight is interrupted. That there was none is no error.
+func (m *Manager) Delete(ctx context.Context, c Client, user User) error {
+	if !c.MayActFor(user) {
+		return forbidden()
+	}
+	for {
+		m.mu.Lock()
+		e, known := m.users[user]
+		if !known {
+			e = m.enter(user)
+		}
+		op := e.op
+		if op == nil {
+			op = m.begin(e, false, func(ctx context.Context, _ *operation) error { return m.remove(ctx, user) })
+			m.mu.Unlock()
+			select {
+			case <-op.done:
+				return op.err
+			case <-ctx.Done():
+				return &Error{Code: Unavailable, Message: "the database is still being removed", RetryAfter: 5 * time.Second}
+			}
+		}
+		if op.brings {
+			op.cancel(&Error{Code: Interrupted, Message: "the database was deleted while it was being created"})
+		}
+		m.mu.Unlock()
+		select {
+		case <-op.done:
+		case <-ctx.Done():
+			return &Error{Code: Unavailable, Message: "another operation for this user is still in flight", RetryAfter: 5 * time.Second}
+		}
+	}
+}
+
+// remove deletes everything of user, and takes the cluster's word that it is gone
+// before the watch tells it.
+func (m *Manager) remove(ctx context.Context, user User) error {
+	if err := m.cluster.Remove(ctx, user); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failures.forget(user)
+	if e, known := m.users[user]; known && e.db.Phase != Leaving {
+		e.db = Database{User: user}
+		e.beat, e.seen, e.ready, e.answered, e.dirty = time.Time{}, time.Time{}, false, "", false
+	}
+	return nil
+}
+
+// Warnings tell what an operator should know though the server works.
+func (m *Manager) Warnings() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.blind {
+		return []string{"databases cannot be reached from here; a ready pod is taken for a ready database, and idle ones are kept until --max_idle"}
+	}
+	return nil
+}
+
+// Fresh returns nil while the Manager's picture of the cluster is current.
+func (m *Manager) Fresh() error {
+	select {
+	case <-m.synced:
+	default:
+		return errors.New("the state of the cluster has not been read yet")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.stale
+}
+
+// spread returns a random time from least to twice least, so that many clients that
+// were sent away together do not come back together.
+func spread(least time.Duration) time.Duration {
+	return least + rand.N(least)
+}
+
+func forbidden() *Error {
+	return &Error{Code: Forbidden, Message: "this certificate does not act for that user_id"}
+}

@@ -1,0 +1,247 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	// orphaned is how old a record without a pod must be before it is healed when this
+	// server never saw the pod ready: until then the replica that made it is at work.
+	orphaned = 30 * time.Second
+	// askers is how many databases are asked about their use at once.
+	askers = 8
+)
+
+// heal begins to bring e's database back. m.mu is held.
+func (m *Manager) heal(e *entry, why string) {
+	m.log.WithFields(logrus.Fields{"audit": "heal", "user": e.user.String(), "reason": why}).Info("bringing a database back")
+	m.begin(e, true, func(ctx context.Context, op *operation) error {
+		err := m.bring(ctx, e, op)
+		if err != nil {
+			m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a database could not be brought back")
+		}
+		return err
+	})
+}
+
+// healIfDue begins to make e's pod anew if its record is alive and the pod vanished
+// or broke. m.mu is held.
+func (m *Manager) healIfDue(e *entry) {
+	if e.op != nil || m.closing || m.stale != nil || e.db.Record == (Version{}) {
+		return
+	}
+	if e.db.Phase != Missing && e.db.Phase != Failed {
+		return
+	}
+	select {
+	case <-m.synced:
+	default:
+		return
+	}
+	now := time.Now()
+	if now.Before(e.healAt) || !e.ready && now.Sub(e.db.Created) < orphaned {
+		return
+	}
+	m.heal(e, string(e.db.Phase))
+}
+
+// housekeep makes a pass over all databases at every flush interval until ctx ends.
+// Whatever goes wrong in one pass, the next one comes.
+func (m *Manager) housekeep(ctx context.Context) {
+	ticker := time.NewTicker(m.options.FlushInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := guarded(func() error { return m.pass(ctx) }); err != nil && ctx.Err() == nil {
+			m.log.WithError(err).Warn("the pass over idle databases was cut short; the next one tries again")
+		}
+	}
+}
+
+// pass heals what is due, and, if this replica leads, asks the databases about their
+// use and takes those that are idle.
+func (m *Manager) pass(ctx context.Context) error {
+	if m.Fresh() != nil {
+		return nil // what is not known to be idle now is not touched
+	}
+	m.mu.Lock()
+	for _, e := range m.users {
+		m.healIfDue(e)
+	}
+	m.mu.Unlock()
+	if m.options.IdleTimeout == 0 || time.Since(m.begun) < m.options.Grace {
+		return nil
+	}
+	lead, err := m.cluster.Lead(ctx, 3*m.options.FlushInterval)
+	if err != nil || !lead {
+		return err
+	}
+	m.ask(ctx)
+	for _, e := range m.idle() {
+		if err := m.reap(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastUse is the newest of creation, heart beat and signs of use. m.mu is held.
+func (m *Manager) lastUse(e *entry) time.Time {
+	return latest(e.db.Created, e.db.DataSince, e.db.LastUse, e.beat, e.seen)
+}
+
+// ask asks every database that no request used lately whether it is used. Each is
+// asked often enough that several answers fall into one idle time-out.
+func (m *Manager) ask(ctx context.Context) {
+	every := max(m.options.IdleTimeout/24, m.options.FlushInterval/2)
+	now := time.Now()
+	m.mu.Lock()
+	due := make(chan *entry, len(m.users))
+	for _, e := range m.users {
+		quiet := now.Sub(latest(e.beat, e.db.LastUse)) > every
+		over := now.Sub(m.lastUse(e)) >= m.options.IdleTimeout
+		if e.op == nil && e.db.Phase == Ready && e.db.Address != "" && (over || quiet && now.Sub(e.asked) >= every) {
+			due <- e
+		}
+	}
+	m.mu.Unlock()
+	close(due)
+	var group sync.WaitGroup
+	for range askers {
+		group.Go(func() {
+			for e := range due {
+				m.askOne(ctx, e)
+			}
+		})
+	}
+	group.Wait()
+}
+
+// askOne notes what e's database tells of its use.
+func (m *Manager) askOne(ctx context.Context, e *entry) {
+	db, _ := m.look(e)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	got, err := m.prober.Activity(ctx, db.Address)
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e.db.Pod.UID != db.Pod.UID {
+		return
+	}
+	if err != nil {
+		e.activity = nil
+		return
+	}
+	m.reached, m.blind = true, false
+	e.asked = now
+	before := e.activity
+	e.activity = &got
+	moved := before != nil && got.Connections > before.Connections
+	if got.Threads > 0 || moved {
+		e.seen = now
+		e.dirty = true // the other replicas learn of it from the record
+	}
+}
+
+// idle lists the databases that a reaper has to look at.
+func (m *Manager) idle() []*entry {
+	now := time.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []*entry
+	for _, e := range m.users {
+		since := now.Sub(m.lastUse(e))
+		switch {
+		case e.op != nil || e.db.Record == (Version{}):
+		case e.db.Phase == Released:
+			if now.Sub(latest(e.db.ReleasedAt, e.beat)) >= m.options.KeepAddress {
+				all = append(all, e)
+			}
+		case since >= m.options.IdleTimeout:
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// reap does the next thing to an idle database: announce that it will be taken, take
+// it when the announcement has stood for a flush interval, or give its address up.
+// Any use in between, here or at another replica, changes the record, and the
+// cluster then refuses the version that the reaper holds.
+func (m *Manager) reap(ctx context.Context, e *entry) error {
+	now := time.Now()
+	m.mu.Lock()
+	db, asked := e.db, e.activity != nil && now.Sub(e.asked) < m.options.FlushInterval
+	since := now.Sub(m.lastUse(e))
+	m.mu.Unlock()
+	reason := ReapIdle
+	if db.Phase == Ready && !asked {
+		if since < m.options.MaxIdle {
+			return nil // it may be in use; ask again
+		}
+		reason = ReapUnasked
+	}
+	log := m.log.WithFields(logrus.Fields{"audit": "reap", "user": e.user.String(), "reason": reason,
+		"idle": since.Round(time.Second).String(), "age": now.Sub(db.Created).Round(time.Second).String()})
+	switch {
+	case db.Phase == Released:
+		return m.take(ctx, e, db, ReapAddress, log, func(ctx context.Context) error { return m.remove(ctx, e.user) })
+	case db.Marked.IsZero():
+		marked, err := m.cluster.Mark(ctx, db, now)
+		if errors.Is(err, ErrConflict) {
+			return nil // it was used meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		log.Info("an idle database will be released")
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if e.db.Record == db.Record {
+			e.db.Record, e.db.Marked = marked.Record, marked.Marked
+		}
+		return nil
+	case now.Sub(db.Marked) < m.options.FlushInterval:
+		return nil
+	default:
+		return m.take(ctx, e, db, reason, log, func(ctx context.Context) error { return m.cluster.Release(ctx, db, now) })
+	}
+}
+
+// take runs away as e's one operation, unless e was used or something began meanwhile.
+func (m *Manager) take(ctx context.Context, e *entry, db Database, reason string, log logrus.FieldLogger, away func(context.Context) error) error {
+	m.mu.Lock()
+	if e.op != nil || e.db.Record != db.Record || e.beat.After(latest(db.Marked, db.ReleasedAt)) {
+		m.mu.Unlock()
+		return nil
+	}
+	op := m.begin(e, false, func(ctx context.Context, _ *operation) error {
+		err := away(ctx)
+		if errors.Is(err, ErrConflict) {
+			log.Info("not released: it was used at the last moment")
+			return nil
+		}
+		if err == nil {
+			m.recorder.Reaped(reason)
+			log.WithField("reason", reason).Info("released")
+		}
+		return err
+	})
+	m.mu.Unlock()
+	select {
+	case <-op.done:
+		return op.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
