@@ -1,0 +1,115 @@
+package quote
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Python writes text as a Python string literal in double quotes, on one line.
+//
+// A byte that is no UTF-8 becomes the lone surrogate that Python itself uses
+// for it (PEP 383), so that .encode("utf-8", "surrogateescape") gives the very
+// bytes back.
+func Python(text string) string {
+	var b strings.Builder
+	b.Grow(len(text) + 2)
+	b.WriteByte('"')
+	for i, r := range text {
+		switch r {
+		case '\\', '"':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case '\n':
+			b.WriteString(`\n`)
+		case '\t':
+			b.WriteString(`\t`)
+		case '\r':
+			b.WriteString(`\r`)
+		case utf8.RuneError:
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				escape(&b, 'u', 0xdc00|uint32(text[i]), 4)
+				continue
+			}
+			b.WriteRune(r)
+		default:
+			if printable(r) {
+				b.WriteRune(r)
+			} else {
+				escapeRune(&b, r)
+			}
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// PythonLines writes text as a Python expression that can be read: one literal
+// a line of text, each after indent. One line needs no brackets.
+func PythonLines(text, indent string) string {
+	lines := strings.SplitAfter(text, "\n")
+	if lines[len(lines)-1] == "" && len(lines) > 1 {
+		lines = lines[:len(lines)-1]
+	}
+	for i, line := range lines {
+		lines[i] = indent + Python(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// YAML writes text as a scalar that every parser, of YAML 1.1 or 1.2, reads as
+// a string. Text of several lines becomes a literal block, each line after
+// indent, when it is tame enough for every parser to agree on; everything else
+// is in double quotes on one line. Bytes that are no UTF-8 cannot stand in YAML
+// and become U+FFFD; the caller must have refused or encoded them.
+func YAML(text, indent string) string {
+	if block(text) {
+		return "|-\n" + indent + strings.ReplaceAll(text, "\n", "\n"+indent)
+	}
+	var b strings.Builder
+	b.Grow(len(text) + 2)
+	b.WriteByte('"')
+	for _, r := range text {
+		switch r {
+		case '\\', '"':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case '\n':
+			b.WriteString(`\n`)
+		case '\t':
+			b.WriteString(`\t`)
+		case '\r':
+			b.WriteString(`\r`)
+		default:
+			if printable(r) {
+				b.WriteRune(r)
+			} else {
+				escapeRune(&b, r)
+			}
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// block tells whether text may be a literal block: several lines, none of them
+// empty at the ends, none with blanks at its end or unprintable characters, the
+// first not indented. In all other cases the parsers' indentation and chomping
+// rules begin to matter.
+func block(text string) bool {
+	if !strings.Contains(text, "\n") || strings.HasSuffix(text, "\n") || text[0] == '\n' || text[0] == ' ' {
+		return false
+	}
+	before := rune(0)
+	for i, r := range text {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				return false
+			}
+		}
+		if r != '\n' && !printable(r) || r == '\n' && before == ' ' {
+			return false
+		}
+		before = r
+	}
+	return before != ' '
+}
