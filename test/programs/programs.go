@@ -40,7 +40,7 @@ type Family struct {
 	Module   string   // folder of the wrapper module, below the test module
 	Packages []string // import paths; go build names a program after its last element
 	Rename   map[string]string
-	LDFlags  string   // besides -s -w
+	LDFlags  string // besides -s -w
 	// Assets are folders of a module in the build that are copied beside the
 	// programs: module path to folders within.
 	Assets map[string][]string

@@ -1,0 +1,131 @@
+package bed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// A process is a program that runs on its own after we have gone, recorded so
+// that another process can find it, and never takes another one for it: its id
+// may be given again, but not with the same start time in the same boot.
+type process struct {
+	Path  string
+	Args  []string // without the program's name
+	Log   string
+	PID   int    `json:",omitempty"`
+	Start string `json:",omitempty"` // clock ticks since boot, and the boot's id
+}
+
+// start runs the program in a session of its own, its output added to the log.
+func (p *process) start() error {
+	log, err := os.OpenFile(p.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.Command(p.Path, p.Args...)
+	cmd.Env = append(os.Environ(), "PATH="+searchPath)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", p.Path, err)
+	}
+	p.PID = cmd.Process.Pid
+	start, _ := startOf(p.PID)
+	p.Start = start
+	go func() { _ = cmd.Wait() }() // no zombie while we live; its end is seen in /proc
+	return nil
+}
+
+// alive says whether this very process still runs.
+func (p *process) alive() bool {
+	if p.PID == 0 {
+		return false
+	}
+	start, running := startOf(p.PID)
+	return running && start == p.Start
+}
+
+// stop ends the process: a polite signal, and after the grace time a kill. It
+// returns when the process is gone, or with an error when it would not go.
+func (p *process) stop(ctx context.Context, grace time.Duration) error {
+	if p.PID == 0 {
+		return nil
+	}
+	// The handle is taken before the check, so that what is signalled is what
+	// was checked (Linux: a pidfd).
+	handle, err := os.FindProcess(p.PID)
+	if err != nil {
+		return nil
+	}
+	defer handle.Release()
+	for _, step := range []struct {
+		signal os.Signal
+		wait   time.Duration
+	}{{syscall.SIGTERM, grace}, {syscall.SIGKILL, 20 * time.Second}} {
+		if !p.alive() {
+			return nil
+		}
+		if step.wait == 0 {
+			continue
+		}
+		if err := handle.Signal(step.signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("signal process %d (%s): %w", p.PID, p.Path, err)
+		}
+		if waitUntil(ctx, step.wait, 10*time.Millisecond, func(context.Context) error {
+			if p.alive() {
+				return errors.New("still running")
+			}
+			return nil
+		}) == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d (%s) does not end", p.PID, p.Path)
+}
+
+// startOf gives what tells a process from a later one of the same id (proc(5):
+// field 22 of stat, counted after the name in brackets), and whether it runs,
+// which a zombie does not.
+func startOf(pid int) (start string, running bool) {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return "", false
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 20 {
+		return "", false
+	}
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	state := string(fields[0])
+	return string(fields[19]) + " " + string(bytes.TrimSpace(boot)), !slices.Contains([]string{"Z", "X", "x"}, state)
+}
+
+// waitUntil asks again and again until check agrees, the limit passes or ctx
+// ends, and then tells what check said last.
+func waitUntil(ctx context.Context, limit, every time.Duration, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("not within %s: %w", limit, err)
+		case <-ticker.C:
+		}
+	}
+}
