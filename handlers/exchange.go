@@ -1,0 +1,201 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// longestLogged bounds, in bytes, each text of a log line that others chose.
+const longestLogged = 2048
+
+// exchange is one request and its answer.
+type exchange struct {
+	w      http.ResponseWriter
+	r      *http.Request
+	id     string
+	client playground.Client
+	began  time.Time
+
+	user   playground.User // whom it is about, once known
+	status int             // what was answered; 0: nothing yet
+	err    error           // what went wrong
+}
+
+// answer takes one request through its route.
+func (a *API) answer(rt *route, w http.ResponseWriter, r *http.Request) {
+	x := &exchange{w: w, r: r, began: a.Now()}
+	conn := a.connection(r)
+	if err := conn.check(a, r.TLS); err != nil {
+		a.logCutOff(x, conn, err)
+		conn.close()
+		// The server's way to end a connection without an answer.
+		panic(http.ErrAbortHandler)
+	}
+	x.id, x.client = a.newID(), conn.client
+	w.Header().Set("X-Request-Id", x.id)
+	defer a.finish(rt, x)
+
+	if x.err = a.admit(rt, x.client); x.err == nil {
+		x.err = rt.serve(x)
+	}
+	if x.err == nil || x.status != 0 || r.Context().Err() != nil {
+		return
+	}
+	if rt.slowRefusal {
+		a.hold(r.Context())
+	}
+	x.refuse(playground.AsError(x.err))
+}
+
+// admit asks whether c may use the route at all.
+func (a *API) admit(rt *route, c playground.Client) error {
+	switch {
+	case !c.Trusted() && !a.OldCerts:
+		return playground.Errorf(playground.Forbidden, "this server takes no certificates without a user: "+
+			"ask its maintainer for a new one (keytool client NAME --user ID)")
+	case rt.access == marked && !c.Trusted():
+		return playground.Errorf(playground.Forbidden, "this certificate is an old one, for create_db, heart_beat and db only: "+
+			"ask the maintainer for a new one (keytool client NAME --user ID)")
+	case rt.access == gateways && c.Power != playground.Gateway:
+		return playground.Errorf(playground.Forbidden, "only a gateway's certificate may ask this (keytool client NAME --gateway)")
+	}
+	return nil
+}
+
+// actFor makes user the one that x is about, if x's client may act for them.
+func (x *exchange) actFor(user playground.User) error {
+	x.user = user
+	if !x.client.MayActFor(user) {
+		return playground.Errorf(playground.Forbidden, "this certificate may not act for user %v", user)
+	}
+	return nil
+}
+
+// finish logs the request, and turns a panic into an answer if there is none yet.
+func (a *API) finish(rt *route, x *exchange) {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		x.err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		if x.status != 0 {
+			// Half an answer went out: the client must see that it broke off.
+			a.log(rt, x)
+			panic(http.ErrAbortHandler)
+		}
+		x.refuse(playground.AsError(x.err))
+	}
+	a.log(rt, x)
+}
+
+// log writes the one line that each request gets.
+func (a *API) log(rt *route, x *exchange) {
+	if x.err == nil && rt.frequent && !debugging(a.Log) {
+		return
+	}
+	log := a.Log.WithFields(logrus.Fields{
+		"request_id": x.id,
+		"method":     x.r.Method,
+		"route":      rt.path,
+		"status":     x.status,
+		"remote":     x.r.RemoteAddr,
+		"serial":     x.client.Serial,
+		"name":       bounded(x.client.Name),
+		"seconds":    a.Now().Sub(x.began).Seconds(),
+	})
+	if x.user != "" {
+		log = log.WithField("user", x.user.String())
+	}
+	audit, result := rt.audit, "ok"
+	if x.err != nil {
+		e := playground.AsError(x.err)
+		result = string(e.Code)
+		if audit == "" {
+			audit = "refusal"
+		}
+		log = log.WithField("error", bounded(e.Error()))
+	}
+	if x.status == 0 {
+		result = "client_left"
+	}
+	if audit != "" {
+		log = log.WithFields(logrus.Fields{"audit": audit, "result": result})
+	}
+	switch {
+	case x.status >= http.StatusInternalServerError && x.status != http.StatusServiceUnavailable:
+		log.Error("request failed")
+	case x.err != nil:
+		log.Warn("request refused")
+	case rt.frequent:
+		log.Debug("request answered")
+	default:
+		log.Info("request answered")
+	}
+}
+
+// logCutOff audits a request whose certificate is no longer good.
+func (a *API) logCutOff(x *exchange, conn *connection, err error) {
+	a.Log.WithFields(logrus.Fields{
+		"audit":  "revoked",
+		"result": "cut_off",
+		"remote": x.r.RemoteAddr,
+		"serial": conn.client.Serial,
+		"name":   bounded(conn.client.Name),
+		"error":  bounded(err.Error()),
+	}).Warn("connection closed: its certificate is no longer accepted")
+}
+
+// replyText answers 200 with text that a browser must not take for a page.
+func (x *exchange) replyText(contentType, text string) {
+	x.header(http.StatusOK, contentType)
+	// A client that is gone needs no error.
+	_, _ = x.w.Write([]byte(text))
+}
+
+func (x *exchange) replyJSON(status int, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		// Our own types always encode.
+		panic(fmt.Errorf("encode %T: %w", body, err))
+	}
+	x.header(status, "application/json")
+	_, _ = x.w.Write(append(encoded, '\n'))
+}
+
+func (x *exchange) header(status int, contentType string) {
+	h := x.w.Header()
+	h.Set("Content-Type", contentType)
+	// Answers carry what the client sent and data sources with passwords.
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	x.status = status
+	x.w.WriteHeader(status)
+}
+
+func bounded(s string) string {
+	if len(s) > longestLogged {
+		return s[:longestLogged] + "..."
+	}
+	return s
+}
+
+// debugging asks before a line is made, because making it costs more than the answer.
+func debugging(log logrus.FieldLogger) bool {
+	switch l := log.(type) {
+	case *logrus.Logger:
+		return l.IsLevelEnabled(logrus.DebugLevel)
+	case *logrus.Entry:
+		return l.Logger.IsLevelEnabled(logrus.DebugLevel)
+	}
+	return true
+}
+
+var errNoClient = errors.New("no verified client certificate")
