@@ -164,6 +164,8 @@ func (b *Bed) ready(ctx context.Context, c Component) error {
 			return err
 		}
 		return b.nodesReady(ctx, 1)
+	case KubeProxy:
+		return expectOK(ctx, http.DefaultClient, "http://"+local(b.state.ProxyPort)+"/healthz")
 	case Kwok:
 		return b.nodesReady(ctx, b.state.FakeNodes)
 	default:

@@ -143,7 +143,7 @@ func (b *Bed) proxyConfig() object {
 		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
 		"clientConnection": object{"kubeconfig": b.clientConfig(KubeProxy)},
 		"hostnameOverride": NodeName, "mode": "iptables", "clusterCIDR": podCIDR, "oomScoreAdj": 0,
-		"healthzBindAddress": "127.0.0.1:0", "metricsBindAddress": "127.0.0.1:0",
+		"healthzBindAddress": local(b.state.ProxyPort), "metricsBindAddress": local(b.state.MetricsPort),
 		// Setting the size of the connection table takes rights over the machine.
 		"conntrack": object{
 			"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s",

@@ -21,6 +21,8 @@ type state struct {
 	APIPort      int
 	EtcdPort     int
 	EtcdPeerPort int
+	ProxyPort    int // where kube-proxy tells its health
+	MetricsPort  int // and its metrics
 
 	Kubernetes, Etcd, Kwok, Own string // folders of built programs
 

@@ -187,10 +187,11 @@ func (b *Bed) boot(ctx context.Context, tars []string) error {
 			return err
 		}
 	} else {
-		if err := b.launch(KubeProxy); err != nil {
-			return err
-		}
-		if err := b.Start(ctx, Kubelet); err != nil {
+		if err := firstError(
+			func() error { return b.launch(KubeProxy) },
+			func() error { return b.Start(ctx, Kubelet) },
+			func() error { return b.Start(ctx, KubeProxy) },
+		); err != nil {
 			return err
 		}
 	}
@@ -210,7 +211,7 @@ func (b *Bed) boot(ctx context.Context, tars []string) error {
 func (b *Bed) choosePorts() error {
 	b.state.Address = nodeIP
 	b.state.APIPort = 6443
-	ports := []*int{&b.state.EtcdPort, &b.state.EtcdPeerPort}
+	ports := []*int{&b.state.EtcdPort, &b.state.EtcdPeerPort, &b.state.ProxyPort, &b.state.MetricsPort}
 	if b.state.Nodes == Fake {
 		b.state.Address = "127.0.0.1"
 		ports = append(ports, &b.state.APIPort)
