@@ -106,7 +106,7 @@ func envFile(name string, id Identity, o ClientOptions) (content []byte, notes [
 
 // plainEnv needs no quotes anywhere, not even for "docker run --env-file",
 // which keeps quotes as part of the value.
-var plainEnv = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+var plainEnv = regexp.MustCompile(`^[][A-Za-z0-9_@%+=:,./-]+$`)
 
 // quoteEnv writes a value so that python-dotenv and a POSIX shell read the same
 // bytes, and no shell ever finds a command in it.

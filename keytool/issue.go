@@ -109,7 +109,7 @@ func (s *Store) issueServer(template *x509.Certificate, days int, useRSA, force 
 	}
 	issued := issuedFrom(entry, cert)
 	issued.Files = []string{files[1].path, files[0].path}
-	issued.Notes = s.lifeNotes(cert, ca.cert, days)
+	issued.Notes = lifeNotes(cert, ca.cert)
 	return issued, nil
 }
 
@@ -177,7 +177,7 @@ func (s *Store) issueClient(name string, template *x509.Certificate, days int, u
 	}
 	issued := issuedFrom(entry, cert)
 	issued.Files = paths
-	issued.Notes = s.lifeNotes(cert, ca.cert, days)
+	issued.Notes = lifeNotes(cert, ca.cert)
 	return issued, nil
 }
 
@@ -286,9 +286,8 @@ func (s *Store) refuseExisting(hint string, names ...string) error {
 }
 
 // lifeNotes tells of a certificate that ends before its days are over.
-func (s *Store) lifeNotes(cert, ca *x509.Certificate, days int) []string {
-	_, meant := lifetime(s.now(), days, leafDays)
-	if !cert.NotAfter.Before(meant) {
+func lifeNotes(cert, ca *x509.Certificate) []string {
+	if cert.NotAfter.Before(ca.NotAfter) {
 		return nil
 	}
 	return []string{fmt.Sprintf("It ends on %s, as its authority does.", day(ca.NotAfter))}

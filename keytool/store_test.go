@@ -193,6 +193,20 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
+// A second that passes while a certificate is made is no reason for a note.
+func TestTimePassesWhileACertificateIsMade(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2030, 5, 6, 7, 8, 9, 0, time.UTC)
+	s := &keytool.Store{Dir: t.TempDir(), Now: func() time.Time {
+		now = now.Add(time.Second)
+		return now
+	}}
+	must(t)(s.Init(keytool.InitOptions{}))
+	if leaf := must(t)(s.Server(keytool.ServerOptions{})); len(leaf.Notes) != 0 {
+		t.Errorf("notes %q, want none", leaf.Notes)
+	}
+}
+
 func wantTime(t *testing.T, what string, got, want time.Time) {
 	t.Helper()
 	if !got.Equal(want) {
