@@ -11,8 +11,9 @@ type standardPart struct {
 	start int // of the first token
 	end   int // of the last one
 
-	verb  string // the first keyword, which says what the statement does
-	query bool   // whether it is a SELECT, as far as seen
+	verb   string // the first keyword, which says what the statement does
+	verbAt int    // where it is
+	query  bool   // whether it is a SELECT, as far as seen
 
 	depth int // of open parentheses
 	open  int // the outermost open one
@@ -152,7 +153,7 @@ func (sp *standardPart) word(t token) (bool, *fault) {
 		}
 	}
 	if sp.verb == "" && kw != "" {
-		sp.verb = kw
+		sp.verb, sp.verbAt = kw, t.start
 		sp.query = queryVerbs[kw]
 	} else if sp.verb == "WITH" && sp.depth == 0 && statementVerbs[kw] {
 		sp.verb = kw // WITH ... INSERT, WITH ... DELETE
@@ -283,7 +284,7 @@ func (sp *standardPart) examine(t token, kw string) {
 		switch sp.keyword {
 		case "UNION", "ALL", "DISTINCT", "EXCEPT", "INTERSECT", "MINUS":
 		default:
-			if !sp.none() {
+			if t.start != sp.verbAt {
 				sp.doubt(t.start, "SELECT cannot stand here", "is a semicolon missing before it?")
 			}
 		}
