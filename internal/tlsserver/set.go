@@ -1,0 +1,231 @@
+package tlsserver
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// maxFile bounds what is read of one file, in bytes. Revocation lists are the
+// largest, at about 40 bytes an entry.
+const maxFile = 16 << 20
+
+// files are the contents as they were read at one time.
+type files struct{ ca, cert, key, crl []byte }
+
+func (f files) digest() [32]byte {
+	h := sha256.New()
+	for _, content := range [][]byte{f.ca, f.cert, f.key, f.crl} {
+		sum := sha256.Sum256(content)
+		h.Write(sum[:])
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// set is everything that decides who gets in, checked and never changed.
+type set struct {
+	digest      [32]byte
+	loaded      time.Time
+	cas         []*x509.Certificate
+	leaf        *x509.Certificate
+	revocations Revocations // nil: no list
+	config      *tls.Config
+}
+
+func (s *Server) read() (files, error) {
+	var f files
+	for _, file := range []struct {
+		what, path string
+		to         *[]byte
+	}{
+		{"CA certificate", s.CAFile, &f.ca},
+		{"server certificate", s.CertFile, &f.cert},
+		{"server key", s.KeyFile, &f.key},
+		{"revocation list", s.CRLFile, &f.crl},
+	} {
+		if file.path == "" {
+			continue
+		}
+		content, err := readFile(file.path)
+		if err != nil {
+			return files{}, fmt.Errorf("cannot read the %s: %w", file.what, err)
+		}
+		*file.to = content
+	}
+	return f, nil
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(content) > maxFile {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d bytes", maxFile)}
+	}
+	return content, nil
+}
+
+// build checks that the files fit together and makes a set of them.
+func (s *Server) build(f files) (*set, error) {
+	now := s.Now()
+	cas, err := parseCertificates(f.ca)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a CA certificate in PEM: %w", s.CAFile, err)
+	}
+	roots := x509.NewCertPool()
+	for _, ca := range cas {
+		roots.AddCert(ca)
+	}
+	if !slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return now.Before(ca.NotAfter) }) {
+		return nil, fmt.Errorf("the CA certificate %s expired on %s: make a new one, and new certificates for everybody (keytool init --force)",
+			s.CAFile, day(cas[0].NotAfter))
+	}
+	pair, err := s.keyPair(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkLeaf(pair, roots, now); err != nil {
+		return nil, err
+	}
+	made := &set{digest: f.digest(), loaded: now, cas: cas, leaf: pair.Leaf}
+	if s.CRLFile != "" {
+		if made.revocations, err = s.ParseCRL(f.crl, cas); err != nil {
+			return nil, fmt.Errorf("the revocation list %s is not usable: %w", s.CRLFile, err)
+		}
+	}
+	made.config = &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    roots,
+		NextProtos:   []string{"h2", "http/1.1"},
+		Time:         s.Now,
+		// Called for resumed sessions too, which are not verified again. It asks
+		// for the set in force at that moment, not for the one of its own config.
+		VerifyConnection: func(state tls.ConnectionState) error { return s.Check(&state) },
+	}
+	return made, nil
+}
+
+func (s *Server) keyPair(f files) (tls.Certificate, error) {
+	if _, err := parseCertificates(f.cert); err != nil {
+		return tls.Certificate{}, fmt.Errorf("%s is not a certificate in PEM: %w", s.CertFile, err)
+	}
+	pair, err := tls.X509KeyPair(f.cert, f.key)
+	if err == nil {
+		return pair, nil
+	}
+	if block, _ := pem.Decode(f.key); block == nil {
+		return tls.Certificate{}, fmt.Errorf("%s is not a private key in PEM", s.KeyFile)
+	}
+	// crypto/tls has no error types for these; its text says mismatch or format.
+	return tls.Certificate{}, fmt.Errorf("the key %s does not fit the certificate %s: %w", s.KeyFile, s.CertFile, err)
+}
+
+// checkLeaf verifies the server's certificate as its clients will.
+func (s *Server) checkLeaf(pair tls.Certificate, roots *x509.CertPool, now time.Time) error {
+	leaf := pair.Leaf
+	switch {
+	case now.After(leaf.NotAfter):
+		return fmt.Errorf("the server certificate %s expired on %s: renew it (keytool renew server)", s.CertFile, day(leaf.NotAfter))
+	case now.Before(leaf.NotBefore):
+		return fmt.Errorf("the server certificate %s is not valid before %s: check the clock", s.CertFile, leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	between := x509.NewCertPool()
+	for _, der := range pair.Certificate[1:] {
+		if cert, err := x509.ParseCertificate(der); err == nil {
+			between.AddCert(cert)
+		}
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now})
+	if err == nil {
+		return nil
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.IncompatibleUsage {
+		return fmt.Errorf("the certificate %s is not one for a server: give --server_crt a server's (keytool server)", s.CertFile)
+	}
+	return fmt.Errorf("the CA %s did not sign the server certificate %s: give the authority that did, or make a new certificate (keytool server): %w",
+		s.CAFile, s.CertFile, err)
+}
+
+// parseCertificates takes one or more certificates and nothing else. Text between
+// the blocks is allowed, as openssl writes it.
+func parseCertificates(content []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		block, content = pem.Decode(content)
+		if block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("it contains a block of type %q", block.Type)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 || bytes.Contains(content, []byte("-----BEGIN")) {
+		return nil, errors.New("a certificate is missing or cut off")
+	}
+	return certs, nil
+}
+
+// check is Server.Check for one set.
+func (s *set) check(state *tls.ConnectionState, now time.Time) error {
+	if len(state.PeerCertificates) == 0 {
+		return &RefusedError{Reason: "no client certificate"}
+	}
+	leaf := state.PeerCertificates[0]
+	refuse := func(format string, args ...any) error {
+		return &RefusedError{Cert: leaf, Reason: fmt.Sprintf(format, args...)}
+	}
+	if now.After(leaf.NotAfter) {
+		return refuse("the certificate expired on %s", day(leaf.NotAfter))
+	}
+	var reason error
+	for _, chain := range state.VerifiedChains {
+		if reason = s.checkChain(chain, now); reason == nil {
+			return nil
+		}
+	}
+	if reason == nil {
+		return refuse("the certificate was not verified")
+	}
+	return refuse("%v", reason)
+}
+
+func (s *set) checkChain(chain []*x509.Certificate, now time.Time) error {
+	root := chain[len(chain)-1]
+	if !slices.ContainsFunc(s.cas, root.Equal) {
+		return errors.New("its authority is no longer accepted")
+	}
+	for _, cert := range chain {
+		if now.After(cert.NotAfter) {
+			return fmt.Errorf("the certificate of its authority expired on %s", day(cert.NotAfter))
+		}
+		if s.revocations != nil && s.revocations.Revoked(cert.SerialNumber) {
+			return errors.New("the certificate is revoked")
+		}
+	}
+	return nil
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
