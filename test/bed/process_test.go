@@ -1,0 +1,87 @@
+package bed
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestAProcessIsFoundAgainAndEnded(t *testing.T) {
+	t.Parallel()
+	p := &process{Path: "/bin/sleep", Args: []string{"100"}, Log: filepath.Join(t.TempDir(), "log")}
+	if p.alive() {
+		t.Fatal("alive before it was started")
+	}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	found := &process{PID: p.PID, Start: p.Start} // as another program reads it
+	if !found.alive() {
+		t.Fatal("a running process is not found")
+	}
+	if err := found.stop(t.Context(), 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if p.alive() {
+		t.Error("alive after it was stopped")
+	}
+	if err := found.stop(t.Context(), time.Second); err != nil {
+		t.Errorf("stopping what is gone: %v", err)
+	}
+}
+
+func TestAProcessThatDoesNotListenIsKilled(t *testing.T) {
+	t.Parallel()
+	p := &process{
+		Path: "/usr/bin/env", Args: []string{"--ignore-signal=TERM", "sleep", "100"},
+		Log: filepath.Join(t.TempDir(), "log"),
+	}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitUntil(t.Context(), 10*time.Second, 5*time.Millisecond, func(context.Context) error {
+		return fileContains(fmt.Sprintf("/proc/%d/comm", p.PID), "sleep")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.stop(t.Context(), 100*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if p.alive() {
+		t.Error("alive after it was killed")
+	}
+}
+
+func TestALaterProcessOfTheSameIDIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	// Our own id, as if a record of an earlier process had it.
+	p := &process{Path: "/bin/sleep", PID: os.Getpid(), Start: "1 another-boot"}
+	if p.alive() {
+		t.Fatal("taken for the process of the record")
+	}
+	if err := p.stop(t.Context(), time.Second); err != nil {
+		t.Fatal(err) // and we are still here to say so
+	}
+}
+
+func TestAWaitTellsWhatItWaitedFor(t *testing.T) {
+	t.Parallel()
+	err := waitUntil(t.Context(), 20*time.Millisecond, time.Millisecond, func(context.Context) error {
+		return fileContains(os.DevNull, "anything")
+	})
+	if err == nil || !strings.Contains(err.Error(), "not within 20ms") || !strings.Contains(err.Error(), "anything") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func fileContains(name, text string) error {
+	body, err := os.ReadFile(name)
+	if err == nil && !strings.Contains(string(body), text) {
+		err = fmt.Errorf("%s does not hold %q", name, text)
+	}
+	return err
+}
