@@ -7,7 +7,6 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"io"
 	"io/fs"
@@ -23,73 +22,6 @@ import (
 
 	"sqlflow.org/sqlflow_playground/keytool"
 )
-
-// newStore returns a store with an authority and a server, at a fixed time.
-func newStore(t *testing.T) *keytool.Store {
-	t.Helper()
-	s := &keytool.Store{Dir: filepath.Join(t.TempDir(), "key_store")}
-	must(t)(s.Init(keytool.InitOptions{}))
-	must(t)(s.Server(keytool.ServerOptions{Hosts: []string{"localhost", "127.0.0.1"}}))
-	return s
-}
-
-// must fails the test where a command of the store fails.
-func must(t *testing.T) func(keytool.Issued, error) keytool.Issued {
-	t.Helper()
-	return func(i keytool.Issued, err error) keytool.Issued {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return i
-	}
-}
-
-func newClient(t *testing.T, s *keytool.Store, name string, o keytool.ClientOptions) keytool.Issued {
-	t.Helper()
-	return must(t)(s.Client(name, o))
-}
-
-func readCert(t *testing.T, path string) *x509.Certificate {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		t.Fatalf("%s: no PEM", path)
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
-}
-
-func clientCert(t *testing.T, s *keytool.Store, name string) *x509.Certificate {
-	t.Helper()
-	return readCert(t, filepath.Join(s.ClientDir(name), "client.crt"))
-}
-
-// snapshot maps each file of a folder to its content.
-func snapshot(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	files := make(map[string]string)
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		rel, _ := filepath.Rel(dir, path)
-		files[rel] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
 
 func TestLayoutAndModes(t *testing.T) {
 	t.Parallel()
@@ -352,107 +284,6 @@ func TestArchiveHoldsTheFolder(t *testing.T) {
 	}
 }
 
-func TestNames(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	before := snapshot(t, filepath.Dir(s.Dir))
-	for _, name := range []string{
-		"", ".", "..", "../x", "a/b", "/etc/passwd", `a\b`, "-rf", ".hidden", "a b", "a\nb", "a\x00b", "ключ", "$(reboot)",
-		"server", "Server", "ca", "CA", "x.tar.gz", "x.TAR.GZ", "a:b", "a~", "~root", "*", strings.Repeat("a", 65),
-	} {
-		for what, run := range map[string]func() error{
-			"client": func() error { _, err := s.Client(name, keytool.ClientOptions{Force: true}); return err },
-			"renew":  func() error { _, err := s.Renew(name, keytool.RenewOptions{}); return err },
-			"revoke": func() error { _, err := s.Revoke(name); return err },
-		} {
-			if name == "server" && what != "client" {
-				continue // the server's own name, but for clients
-			}
-			if err := run(); !errors.Is(err, keytool.ErrName) {
-				t.Errorf("%s %q: %v, want ErrName", what, name, err)
-			}
-		}
-	}
-	if after := snapshot(t, filepath.Dir(s.Dir)); !maps.Equal(before, after) {
-		t.Error("a refused name changed files")
-	}
-	for _, name := range []string{"a", "Alice", "a.b", "a-b", "a_b", "a+b@x.org", "@", "_", "0", strings.Repeat("a", 64)} {
-		if cert := newClientCert(t, s, name); cert.Subject.CommonName != name || keytool.Identify(cert).User != name {
-			t.Errorf("%q became %q, user %q", name, cert.Subject.CommonName, keytool.Identify(cert).User)
-		}
-	}
-}
-
-func newClientCert(t *testing.T, s *keytool.Store, name string) *x509.Certificate {
-	t.Helper()
-	newClient(t, s, name, keytool.ClientOptions{})
-	return clientCert(t, s, name)
-}
-
-func TestWrongSettings(t *testing.T) {
-	t.Parallel()
-	s := newStore(t)
-	for what, run := range map[string]func() error{
-		"negative days":    func() error { _, err := s.Client("a", keytool.ClientOptions{Days: -1}); return err },
-		"endless":          func() error { _, err := s.Init(keytool.InitOptions{Days: 36501, Force: true}); return err },
-		"user and gateway": func() error { _, err := s.Client("a", keytool.ClientOptions{User: "u", Gateway: true}); return err },
-		"long user": func() error {
-			_, err := s.Client("a", keytool.ClientOptions{User: strings.Repeat("u", 1025)})
-			return err
-		},
-		"user not UTF-8":  func() error { _, err := s.Client("a", keytool.ClientOptions{User: "\xff"}); return err },
-		"plain http":      func() error { _, err := s.Client("a", keytool.ClientOptions{ServerURL: "http://h:1"}); return err },
-		"path in URL":     func() error { _, err := s.Client("a", keytool.ClientOptions{ServerURL: "https://h/api"}); return err },
-		"shell in URL":    func() error { _, err := s.Client("a", keytool.ClientOptions{ServerURL: "https://$(id):1"}); return err },
-		"relative folder": func() error { _, err := s.Client("a", keytool.ClientOptions{Folder: "here"}); return err },
-		"host with port": func() error {
-			_, err := s.Server(keytool.ServerOptions{Hosts: []string{"h:1"}, Force: true})
-			return err
-		},
-		"host as URL": func() error {
-			_, err := s.Server(keytool.ServerOptions{Hosts: []string{"https://h"}, Force: true})
-			return err
-		},
-		"empty host": func() error { _, err := s.Server(keytool.ServerOptions{Hosts: []string{""}, Force: true}); return err },
-		"wild TLD": func() error {
-			_, err := s.Server(keytool.ServerOptions{Hosts: []string{"*.org"}, Force: true})
-			return err
-		},
-		"no folder": func() error { _, err := (&keytool.Store{}).Init(keytool.InitOptions{}); return err },
-	} {
-		if err := run(); !errors.Is(err, keytool.ErrOption) || keytool.Hint(err) == "" {
-			t.Errorf("%s: %v, want ErrOption with a hint", what, err)
-		}
-	}
-	if exists(s.ClientDir("a")) {
-		t.Error("a refused client has a folder")
-	}
-	missing := &keytool.Store{Dir: filepath.Join(t.TempDir(), "misspelt")}
-	if _, err := missing.Client("a", keytool.ClientOptions{}); !errors.Is(err, keytool.ErrNoCA) ||
-		!strings.Contains(keytool.Hint(err), "keytool init") {
-		t.Errorf("a client without a store: %v (%s), want ErrNoCA and how to make one", err, keytool.Hint(err))
-	}
-	if exists(missing.Dir) {
-		t.Error("a misspelt store was made")
-	}
-}
-
-func TestForeignAuthorities(t *testing.T) {
-	t.Parallel()
-	one, other := newStore(t), newStore(t)
-	copyFile(t, other.Dir+"/ca/ca.key", one.Dir+"/ca/ca.key")
-	if _, err := one.Client("alice", keytool.ClientOptions{}); !errors.Is(err, keytool.ErrKeyMismatch) {
-		t.Errorf("signing with another authority's key: %v, want ErrKeyMismatch", err)
-	}
-	copyFile(t, other.Paths().ServerCert, one.Paths().CACert)
-	if _, err := one.Client("alice", keytool.ClientOptions{}); !errors.Is(err, keytool.ErrBadCA) {
-		t.Errorf("signing with a server's certificate: %v, want ErrBadCA", err)
-	}
-	if exists(one.ClientDir("alice")) {
-		t.Error("a client was written")
-	}
-}
-
 // Two keytools at once: here goroutines, each with a Store and so a lock of its
 // own, as processes have.
 func TestConcurrentClients(t *testing.T) {
@@ -531,49 +362,5 @@ func TestList(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("index lost %v: listed\n%q, want\n%q", lost, got, want)
 		}
-	}
-}
-
-func remove(t *testing.T, path string) {
-	t.Helper()
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
-func open(t *testing.T, path string) *os.File {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return f
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	data, err := os.ReadFile(from)
-	if err == nil {
-		err = os.WriteFile(to, data, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func edit(t *testing.T, path string, change func(string) string) {
-	t.Helper()
-	data, err := os.ReadFile(path)
-	if err == nil {
-		err = os.WriteFile(path, []byte(change(string(data))), 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }
