@@ -17,9 +17,9 @@ import (
 
 // Problem is one thing that is wrong with a store.
 type Problem struct {
-	Path string // the file or folder it is about
-	What string // what is wrong, as it follows "PATH: "
-	Hint string // what to do
+	Path string `json:"path"` // the file or folder it is about
+	What string `json:"what"` // what is wrong, as it follows "PATH: "
+	Hint string `json:"hint"` // what to do
 }
 
 // soon is how long before its end a certificate is told of, or the last third

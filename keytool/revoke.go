@@ -14,11 +14,11 @@ import (
 
 // Revoked says what Revoke did.
 type Revoked struct {
-	Name    string
-	Serials []string // hex, of the certificates revoked by this call
-	Earlier []string // hex, of those that had been revoked before
-	CRL     string   // the revocation list written
-	Number  string   // the list's number, decimal, one higher each time
+	Name    string   `json:"name"`
+	Serials []string `json:"serials"` // hex, of the certificates revoked by this call
+	Earlier []string `json:"earlier"` // hex, of those that had been revoked before
+	CRL     string   `json:"crl"`     // the revocation list written
+	Number  string   `json:"number"`  // the list's number, decimal, one higher each time
 }
 
 // Revoke ends every certificate that a client ever got from this authority and

@@ -63,20 +63,20 @@ const (
 
 // Issued says what a command wrote.
 type Issued struct {
-	Name   string // "ca", "server" or the client's name
-	Kind   string // KindCA, KindServer, KindClient or KindGateway
-	User   string // the raw user id a client acts for; empty for the others
-	Hosts  []string
-	Serial string // hex
+	Name   string   `json:"name"`           // "ca", "server" or the client's name
+	Kind   string   `json:"kind"`           // KindCA, KindServer, KindClient or KindGateway
+	User   string   `json:"user,omitempty"` // the raw user id a client acts for; empty for the others
+	Hosts  []string `json:"hosts,omitempty"`
+	Serial string   `json:"serial"` // hex
 
-	NotBefore time.Time
-	NotAfter  time.Time
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
 
 	// Files are the paths written, Dir included, in the order of the layout.
-	Files []string
+	Files []string `json:"files"`
 	// Notes are sentences the maintainer should see, for example that the
 	// certificate ends early because its authority does.
-	Notes []string
+	Notes []string `json:"notes,omitempty"`
 }
 
 // InitOptions are the choices for a new authority.
