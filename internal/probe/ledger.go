@@ -29,9 +29,8 @@ type entry struct {
 	users int       // who hold or wait for the turn; guarded by ledger.mu
 	used  time.Time // guarded by ledger.mu
 
-	// The server process that was asked last; started is zero before.
-	started     time.Time // as it is told to callers
-	computed    time.Time // as it was computed last, which may drift slowly
+	// The server process that was asked last.
+	started     time.Time // when it began, as computed last; zero if none was asked
 	connections int64     // what it had counted
 	own         int64     // how many of them were ours
 
@@ -98,25 +97,24 @@ func (e *entry) connected(at time.Time) {
 	e.pending = append(e.pending, at)
 }
 
-// settle takes a server's answer at asked into account and returns when its
-// process began and how many of the connections that it counted were ours.
-func (e *entry) settle(asked time.Time, connections int64, uptime time.Duration) (started time.Time, own int64) {
-	computed := asked.Add(-uptime)
-	moved := computed.Sub(e.computed).Abs() > restartSlack
-	if e.started.IsZero() || moved || connections < e.connections {
-		e.started = computed
+// settle takes a server's answer at asked into account and returns how many of the
+// connections that its process counted were ours.
+func (e *entry) settle(asked time.Time, connections int64, uptime time.Duration) int64 {
+	started := asked.Add(-uptime)
+	// The start is compared with the one computed last, so that clocks may drift.
+	if started.Sub(e.started).Abs() > restartSlack || connections < e.connections {
 		e.own = 0
 		for _, at := range e.pending {
 			// Uptime is cut to whole seconds, so the start may be up to one later.
-			if at.After(computed.Add(time.Second)) {
+			if at.After(started.Add(time.Second)) {
 				e.own++
 			}
 		}
 	} else {
 		e.own += int64(len(e.pending))
 	}
-	e.computed = computed
+	e.started = started
 	e.connections = connections
 	e.pending = e.pending[:0]
-	return e.started, e.own
+	return e.own
 }

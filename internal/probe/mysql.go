@@ -77,10 +77,9 @@ func (m *MySQL) Ping(ctx context.Context, address string) error {
 const statusQuery = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Connections', 'Uptime')"
 
 // Activity tells how the server at address (host:port) is used, without the
-// connections that m made itself to the same server process. Started stays the
-// same value as long as that process runs, though MySQL tells its age in whole
-// seconds only. A server notices the end of a connection a moment late, so Threads may
-// count one of ours that was made just before. Errors are as Ping's.
+// connections that m made itself to the same server process. A server notices the
+// end of a connection a moment late, so Threads may count one of ours that was made
+// just before. Errors are as Ping's.
 func (m *MySQL) Activity(ctx context.Context, address string) (playground.Activity, error) {
 	var a playground.Activity
 	err := m.visit(ctx, address, func(ctx context.Context, e *entry) error {
@@ -92,11 +91,10 @@ func (m *MySQL) Activity(ctx context.Context, address string) (playground.Activi
 		if err != nil {
 			return err
 		}
-		started, own := e.settle(m.now(), told["Connections"], time.Duration(told["Uptime"])*time.Second)
+		own := e.settle(m.now(), told["Connections"], time.Duration(told["Uptime"])*time.Second)
 		a = playground.Activity{
 			Threads:     max(0, told["Threads_connected"]-1), // the one that asked
 			Connections: max(0, told["Connections"]-own),
-			Started:     started,
 		}
 		return nil
 	})

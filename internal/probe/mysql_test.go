@@ -45,9 +45,6 @@ func TestRealServer(t *testing.T) {
 		t.Fatalf("Ping: %v", err)
 	}
 	idle := quiet()
-	if age := time.Since(idle.Started); age < 0 || age > time.Minute {
-		t.Errorf("Started = %v, %v ago", idle.Started, age)
-	}
 
 	t.Run("our own calls leave no trace", func(t *testing.T) {
 		var wg sync.WaitGroup
@@ -70,7 +67,7 @@ func TestRealServer(t *testing.T) {
 	t.Run("a client is seen, while it is there and after", func(t *testing.T) {
 		client := connect(t, server.address)
 		got := activity()
-		if got.Threads != 1 || got.Connections != idle.Connections+1 || got.Started != idle.Started {
+		if got.Threads != 1 || got.Connections != idle.Connections+1 {
 			t.Errorf("Activity = %+v with one client, was %+v", got, idle)
 		}
 		client.Close()
@@ -81,6 +78,9 @@ func TestRealServer(t *testing.T) {
 	})
 
 	t.Run("a new server process starts anew", func(t *testing.T) {
+		for range 20 {
+			connect(t, server.address).Close()
+		}
 		last := activity()
 		server.stop()
 		if err := p.Ping(t.Context(), server.address); err == nil || errors.Is(err, playground.ErrUnreachable) {
@@ -93,11 +93,10 @@ func TestRealServer(t *testing.T) {
 			}
 		}
 		first := activity()
-		if !first.Started.After(last.Started) {
-			t.Errorf("Started = %v, was %v before the restart", first.Started, last.Started)
+		if first.Connections >= last.Connections {
+			t.Errorf("Connections = %d, was %d before the restart", first.Connections, last.Connections)
 		}
-		second := activity()
-		if first.Connections != second.Connections || first.Started != second.Started {
+		if second := activity(); first.Connections != second.Connections {
 			t.Errorf("Activity = %+v, then %+v", first, second)
 		}
 	})
