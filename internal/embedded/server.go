@@ -1,0 +1,166 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	sqle "github.com/dolthub/go-mysql-server"
+	"github.com/dolthub/go-mysql-server/memory"
+	mysqlserver "github.com/dolthub/go-mysql-server/server"
+	"github.com/dolthub/go-mysql-server/sql"
+	"github.com/dolthub/go-mysql-server/sql/analyzer"
+	"github.com/dolthub/go-mysql-server/sql/variables"
+	"github.com/dolthub/vitess/go/mysql"
+	"github.com/sirupsen/logrus"
+)
+
+const (
+	account  = "root"
+	password = "root"
+
+	// As MySQL's defaults max_connections and wait_timeout. A client that takes no
+	// rows gets more time than MySQL's minute: a training may read in big steps.
+	maxConnections = 151
+	idleTimeout    = 8 * time.Hour
+	writeTimeout   = 10 * time.Minute
+)
+
+// A server is one user's MySQL.
+type server struct {
+	engine  *sqle.Engine
+	inbox   *inbox
+	started time.Time
+	log     logrus.FieldLogger
+	now     func() time.Time
+
+	mu       sync.Mutex
+	open     map[*mysql.Conn]struct{}
+	accepted int64
+	closed   bool
+	idle     chan struct{} // closed when no connection is left after closed
+}
+
+// statusVariables are made once for the process: the engine keeps them in a global
+// that it would otherwise set, unguarded, with the first server.
+var statusVariables = sync.OnceFunc(variables.InitStatusVariables)
+
+// newServer makes a server that holds tables and accepts what is put into its inbox.
+func newServer(tables []table, log logrus.FieldLogger, now func() time.Time) (*server, error) {
+	s := &server{
+		inbox: newInbox(), started: now(), log: log, now: now,
+		open: map[*mysql.Conn]struct{}{}, idle: make(chan struct{}),
+	}
+	databases := memory.NewDBProvider(memory.NewDatabase(irisDatabase), memory.NewDatabase(modelsDatabase))
+	databases.WithOption(memory.NativeIndexProvider(true))
+
+	statusVariables()
+	s.engine = sqle.New(analyzer.NewDefault(databases), nil)
+	users := s.engine.Analyzer.Catalog.MySQLDb
+	edit := users.Editor()
+	users.AddSuperUser(edit, account, "%", password)
+	edit.Close()
+
+	ctx := sql.NewContext(context.Background(), sql.WithSession(memory.NewSession(sql.NewBaseSession(), databases)))
+	db, err := databases.Database(ctx, irisDatabase)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tables {
+		if err := t.fill(ctx, db.(*memory.Database)); err != nil {
+			return nil, err
+		}
+	}
+
+	front, err := mysqlserver.NewServerWithHandler(mysqlserver.Config{
+		Protocol:         "tcp",
+		Listener:         s.inbox,
+		MaxConnections:   maxConnections,
+		ConnReadTimeout:  idleTimeout,
+		ConnWriteTimeout: writeTimeout,
+	}, s.engine, sql.NewContext, memory.NewSessionBuilder(databases), nil, func(h mysql.Handler) (mysql.Handler, error) {
+		return &handler{Handler: h, server: s}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	go front.Listener.Accept()
+	return s, nil
+}
+
+// close lets nobody in, ends all connections and their statements, and waits for
+// them as long as ctx allows. A nil server is closed.
+func (s *server) close(ctx context.Context) error {
+	if s == nil {
+		return nil
+	}
+	s.inbox.Close()
+	s.mu.Lock()
+	if !s.closed {
+		s.closed = true
+		if len(s.open) == 0 {
+			close(s.idle)
+		}
+	}
+	for c := range s.open {
+		c.Close()
+	}
+	s.mu.Unlock()
+	if err := s.engine.Close(); err != nil {
+		return err
+	}
+	select {
+	case <-s.idle:
+		return nil
+	case <-ctx.Done():
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return fmt.Errorf("statements of %d connections still run: %w", len(s.open), context.Cause(ctx))
+	}
+}
+
+// entered counts c in; false means that the server is closed.
+func (s *server) entered(c *mysql.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[c] = struct{}{}
+	s.accepted++
+	return !s.closed
+}
+
+func (s *server) left(c *mysql.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	if s.closed && len(s.open) == 0 {
+		close(s.idle)
+	}
+}
+
+// activity returns the connections that are open and those that ever were.
+func (s *server) activity() (open, accepted int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(len(s.open)), s.accepted
+}
+
+// ping runs SELECT 1 in the engine, past the network.
+func (s *server) ping(ctx context.Context) error {
+	us := sql.Client{User: account, Address: "127.0.0.1"}
+	session := memory.NewSession(sql.NewBaseSessionWithClientServer("", us, 0), nil)
+	c := sql.NewContext(ctx, sql.WithSession(session))
+	_, rows, _, err := s.engine.Query(c, "SELECT 1")
+	if err != nil {
+		return err
+	}
+	defer rows.Close(c)
+	if _, err := rows.Next(c); err != nil && err != io.EOF {
+		return err
+	}
+	return nil
+}
+
+var _ net.Listener = (*inbox)(nil)
