@@ -264,9 +264,13 @@ var errChanged = errors.New("the database changed")
 // from here to there, which a Service opens a moment later.
 func (m *Manager) answers(ctx context.Context, e *entry, db Database, changed <-chan struct{}) error {
 	const patience = 3 * time.Second // before a network that leads nowhere is believed
-	begun := time.Now()
+	begun, told := time.Now(), false
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := m.ping(ctx, db.Address)
+		if !told && time.Since(begun) > patience {
+			m.log.WithField("user", e.user.String()).WithError(err).Warn("a database is ready in the cluster's eyes, but does not answer")
+			told = true
+		}
 		if err == nil || m.takeOnTrust(err, time.Since(begun) > patience) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -396,7 +400,7 @@ func (m *Manager) status(e *entry) Status {
 		s.State, s.Reason = StateFailed, reason
 	}
 	if e.db.Address != "" && s.State == StateReady {
-		s.DataSource = DataSource(e.db.Address)
+		s.Address, s.DataSource = e.db.Address, DataSource(e.db.Address)
 	}
 	switch {
 	case m.options.IdleTimeout == 0 || e.db.Phase == None:

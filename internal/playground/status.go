@@ -20,8 +20,9 @@ type Status struct {
 	User   User
 	State  State
 	Reason string // the cluster's own words, while creating or failed
-	// DataSource is set from the moment that the address is known.
-	DataSource string
+	// Address is host:port of MySQL, and DataSource what SQLFlow connects by; both are
+	// "" unless State is ready.
+	Address, DataSource string
 	// Created is when the user first got a database, DataSince when the data in
 	// it began: a database that was brought back without storage starts anew.
 	Created, DataSince time.Time
