@@ -15,36 +15,33 @@ import (
 
 // Plain reports whether text can be written into an engine's YAML as it is.
 //
-// Text is not plain when somebody on its way would rewrite it:
+// Text is not plain when it is not Printable, or somebody on its way would
+// rewrite it:
 //   - "{{" and "}}" are Argo's tags (argo-workflows, util/template), which have
 //     no escape;
 //   - "$" begins Tekton's variables and the kubelet's $(VAR), and "$$" is one
-//     dollar to the kubelet (Kubernetes, third_party/forked/golang/expansion);
-//   - bytes that are no UTF-8 become U+FFFD in JSON;
-//   - control and other unprintable characters are not kept by every YAML
-//     parser and hide from whoever reads the file. Line feed and tab are kept.
+//     dollar to the kubelet (Kubernetes, third_party/forked/golang/expansion).
 //
 // It knows nothing of quoting: plain text still needs YAML, Bash or Python.
 func Plain(text string) bool {
+	return Printable(text) && !strings.Contains(text, "$") && !strings.Contains(text, "{{") && !strings.Contains(text, "}}")
+}
+
+// Printable reports whether text is UTF-8 (other bytes become U+FFFD in JSON)
+// without control and other unprintable characters, which not every YAML parser
+// keeps and which hide from whoever reads the file. Line feed and tab are kept.
+func Printable(text string) bool {
 	for i, r := range text {
-		switch {
-		case r == '\n' || r == '\t':
-		case r == '$':
+		if r == '\n' || r == '\t' {
+			continue
+		}
+		if !printable(r) {
 			return false
-		case r == '{' || r == '}':
-			if i > 0 && text[i-1] == byte(r) {
-				return false
-			}
-		case r < utf8.RuneSelf:
-			if r < ' ' || r == 0x7f {
-				return false
-			}
-		case r == utf8.RuneError:
+		}
+		if r == utf8.RuneError {
 			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
 				return false
 			}
-		case !printable(r):
-			return false
 		}
 	}
 	return true
@@ -53,7 +50,12 @@ func Plain(text string) bool {
 // printable is what a reader sees and every YAML parser keeps: the line
 // separators U+0085, U+2028 and U+2029, blanks other than the common one, and
 // the byte order mark are not.
-func printable(r rune) bool { return unicode.IsPrint(r) && r != 0xfeff }
+func printable(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r >= ' ' && r != 0x7f
+	}
+	return unicode.IsPrint(r) && r != 0xfeff
+}
 
 // Bash writes text as one word of bash or any POSIX shell, in double quotes.
 // Exactly four characters are special there: the backslash, the double quote,
