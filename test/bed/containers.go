@@ -143,6 +143,9 @@ func (b *Bed) removeContainers(ctx context.Context) error {
 	results, _ := filepath.Glob("/var/lib/cni/results/" + network + "-*")
 	for _, name := range results {
 		_ = os.Remove(name)
+		// Of the same pod; the loopback network's name is everyone's.
+		id := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(name), network+"-"), "-eth0")
+		_ = os.Remove("/var/lib/cni/results/cni-loopback-" + id + "-lo")
 	}
 	links, _ := filepath.Glob("/var/log/containers/*.log")
 	for _, name := range links {

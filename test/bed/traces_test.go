@@ -1,0 +1,95 @@
+package bed_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// traces lists everything on this machine that a cluster changes: processes,
+// mounts, network, rules, cgroups, kernel settings, sockets.
+func traces(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := regexp.MustCompile(`sqlflow_playground/(run|bin)/|mariadbd|/pause|containerd-shim`)
+	for _, name := range lines {
+		if line, err := os.ReadFile(name); err == nil && ours.Match(line) {
+			found["processes"] = append(found["processes"], string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found["mounts"] = strings.Split(string(mounts), "\n")
+	for name, args := range map[string][]string{
+		"links": {"ip", "-brief", "link"}, "addresses": {"ip", "-4", "-brief", "address"}, "routes": {"ip", "route"},
+		"rules": {"iptables-save"}, "rules of IPv6": {"ip6tables-save"},
+	} {
+		out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).Output()
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		found[name] = rules(string(out))
+	}
+	for name, pattern := range map[string]string{
+		"cgroups": "/sys/fs/cgroup/sqlflow*", "cgroups of a controller": "/sys/fs/cgroup/*/sqlflow*",
+		"shim sockets": "/run/containerd/s/*", "network namespaces": "/run/netns/*", "CNI results": "/var/lib/cni/results/*",
+		"container logs": "/var/log/containers/*", "claims": "/run/sqlflow*",
+	} {
+		if found[name], err = filepath.Glob(pattern); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{
+		"net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables", "net/ipv4/conf/all/route_localnet",
+		"vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+	} {
+		value, err := os.ReadFile("/proc/sys/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[name] = []string{string(value)}
+	}
+	return found
+}
+
+// rules drops what changes by itself: comments, counters, and tables that the
+// first look at them creates.
+func rules(out string) (kept []string) {
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line == "" || line == "COMMIT" || line[0] == '#' || line[0] == '*' ||
+			line[0] == ':' && strings.Contains(line, " ACCEPT ") {
+			continue
+		}
+		kept = append(kept, line)
+	}
+	return kept
+}
+
+// compare says what the cluster left behind.
+func compare(t *testing.T, before map[string][]string) {
+	t.Helper()
+	for name, now := range traces(t) {
+		for _, entry := range now {
+			if !slices.Contains(before[name], entry) {
+				t.Errorf("left behind in %s: %s", name, entry)
+			}
+		}
+		for _, entry := range before[name] {
+			if !slices.Contains(now, entry) {
+				t.Errorf("gone from %s: %s", name, entry)
+			}
+		}
+	}
+}
