@@ -44,6 +44,9 @@ type Family struct {
 	// Assets are folders of a module in the build that are copied beside the
 	// programs: module path to folders within.
 	Assets map[string][]string
+	// Links are symbolic links that the sources of a module have and its zip
+	// lacks: module path to each link, and to what it leads within its folder.
+	Links map[string]map[string]string
 }
 
 // Kubernetes returns the control plane, the node's programs and kubectl.
@@ -149,6 +152,18 @@ func (b Builder) Build(ctx context.Context, f Family) (dir string, err error) {
 	start := time.Now()
 	b.Logf("building %s (kept for the next time)", f.Name)
 	args := []string{"build", "-o", half + "/", "-ldflags", strings.TrimSpace("-s -w " + f.LDFlags)}
+	if len(f.Links) > 0 {
+		scratch, err := os.MkdirTemp(b.Cache, f.Name+"-source-")
+		if err != nil {
+			return "", fmt.Errorf("build %s: %w", f.Name, err)
+		}
+		defer os.RemoveAll(scratch)
+		modfile, err := b.restoreLinks(ctx, f, scratch)
+		if err != nil {
+			return "", fmt.Errorf("build %s: %w", f.Name, err)
+		}
+		args = append(args, "-modfile="+modfile)
+	}
 	if _, err := b.golang(ctx, f, append(args, f.Packages...)...); err != nil {
 		return "", fmt.Errorf("build %s: %w", f.Name, err)
 	}
@@ -172,6 +187,9 @@ func (b Builder) Build(ctx context.Context, f Family) (dir string, err error) {
 func (b Builder) key(ctx context.Context, f Family) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.GOOS, runtime.GOARCH, f.Packages, f.LDFlags, f.Assets)
+	if len(f.Links) > 0 {
+		fmt.Fprintln(sum, f.Links)
+	}
 	version, err := b.golang(ctx, f, "env", "GOVERSION")
 	if err != nil {
 		return "", err
