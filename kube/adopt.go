@@ -1,0 +1,112 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// Adopt looks at every pod of the namespace once and takes over those that the Python
+// server made: record and service first, the pod's labels last, so that a replica that
+// dies between leaves nothing that the next Adopt would pass by.
+func (c *Cluster) Adopt(ctx context.Context) ([]playground.User, error) {
+	orphans, err := c.orphans(ctx)
+	if err != nil || len(orphans) == 0 {
+		return nil, outOfReach(err)
+	}
+	var (
+		mu      sync.Mutex
+		adopted []playground.User
+		failed  error
+		all     sync.WaitGroup
+	)
+	for user, pod := range orphans {
+		all.Go(func() {
+			err := c.adopt(ctx, user, pod)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = fmt.Errorf("adopt the pod %s: %w", pod.Metadata.Name, err)
+				c.o.Log.WithError(err).Warnf("the pod %s of the old server was not adopted", pod.Metadata.Name)
+				return
+			}
+			adopted = append(adopted, user)
+		})
+	}
+	all.Wait()
+	if ReasonOf(failed) == Conflict {
+		failed = nil // another replica was first
+	}
+	return adopted, outOfReach(failed)
+}
+
+// orphans lists, without a selector, the pods of the old server.
+func (c *Cluster) orphans(ctx context.Context) (map[playground.User]*object, error) {
+	orphans := make(map[playground.User]*object)
+	err := c.o.Runner.Read(ctx, func(text io.Reader) error {
+		_, err := decodeList(text, func(o *object) {
+			suffix, ours := strings.CutPrefix(o.Metadata.Name, playground.NamePrefix)
+			if !ours || o.Metadata.Labels[managerLabel] == managerName || !o.Metadata.DeletionTimestamp.IsZero() {
+				return
+			}
+			user := playground.User(suffix)
+			switch {
+			case user.Name() == o.Metadata.Name && c.isOriginal(o):
+				orphans[user] = o
+			default:
+				c.tellOnce(o.Metadata.UID, "the pod %.80q has a name like the playground's and is not its own; it is left alone", o.Metadata.Name)
+			}
+		})
+		return err
+	}, "get", "--raw", c.pods().path)
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", c.pods().path, err)
+	}
+	return orphans, nil
+}
+
+func (c *Cluster) adopt(ctx context.Context, user playground.User, pod *object) error {
+	_, service, err := c.manifests(user)
+	if err != nil {
+		return err
+	}
+	for _, err := range c.create(ctx, []document{c.lease(claim{user, c.o.Now()}), service}) {
+		if err != nil && ReasonOf(err) != AlreadyExists {
+			return err
+		}
+	}
+	return c.label(ctx, user, pod)
+}
+
+// label makes pod ours, if it is still as it was seen.
+func (c *Cluster) label(ctx context.Context, user playground.User, pod *object) error {
+	_, err := c.patch(ctx, document{kind: "Pod", name: pod.Metadata.Name}, fields{"metadata": fields{
+		"resourceVersion": pod.Metadata.ResourceVersion,
+		"labels":          c.labels(user.Name()),
+		"annotations":     fields{userNote: string(user)},
+	}})
+	return outOfReach(err)
+}
+
+// isOriginal reports whether o is what the Python server made
+// (sqlflow_playground/k8s.py, mysql_pod_config): a bare pod with one container.
+func (c *Cluster) isOriginal(o *object) bool {
+	spec := o.Spec
+	if len(o.Metadata.Labels) > 0 || len(o.Metadata.OwnerReferences) > 0 || len(spec.InitContainers) > 0 || len(spec.Containers) != 1 {
+		return false
+	}
+	if o.Status.Phase == "Failed" || o.Status.Phase == "Succeeded" {
+		return false
+	}
+	mysql := spec.Containers[0]
+	env := make(map[string]string)
+	for _, e := range mysql.Env {
+		env[e.Name] = e.Value
+	}
+	return mysql.Name == "mysql" && (mysql.Image == DefaultImage || mysql.Image == c.o.Image) &&
+		len(mysql.Env) == 2 && env["MYSQL_HOST"] == "0.0.0.0" && env["MYSQL_PORT"] == mysqlPort
+}

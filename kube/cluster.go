@@ -1,0 +1,254 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/templates"
+)
+
+// DefaultImage is the image that the Python server ran.
+const DefaultImage = "sqlflow/sqlflow:mysql"
+
+// Options are what a [Cluster] needs. Runner, Templates, Namespace, Identity and Log are
+// required, the rest has defaults.
+type Options struct {
+	Runner    *Runner
+	Templates *templates.Set
+	// Namespace is where the databases live; see [Runner.CurrentNamespace].
+	Namespace string
+	// Identity names this replica among all that share the namespace.
+	Identity string
+	Log      logrus.FieldLogger
+
+	Image string // [DefaultImage] if empty
+	// PodAddress gives out the address of the pod, which changes with every pod, as the
+	// Python server did. By default it is that of the service.
+	PodAddress bool
+	// WaitForNodes: a pod that fits on no node waits for one (an autoscaler) and has not failed.
+	WaitForNodes bool
+	Now          func() time.Time // time.Now if nil
+}
+
+func (o *Options) complete() error {
+	switch {
+	case o.Runner == nil:
+		return errors.New("kube.Options.Runner is missing")
+	case o.Templates == nil:
+		return errors.New("kube.Options.Templates is missing")
+	case o.Namespace == "":
+		return errors.New("kube.Options.Namespace is empty")
+	case o.Identity == "":
+		return errors.New("kube.Options.Identity is empty")
+	case o.Log == nil:
+		return errors.New("kube.Options.Log is missing")
+	}
+	if o.Image == "" {
+		o.Image = DefaultImage
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
+// Cluster implements playground.Cluster on Kubernetes.
+type Cluster struct {
+	o          Options
+	hash       string // of the templates
+	timing     timing
+	view       *view
+	claims     *group[claim]
+	starts     *group[playground.User]
+	reflectors []*reflector
+	told       told
+	lead       leadership
+}
+
+var _ playground.Cluster = (*Cluster)(nil)
+
+// New makes a Cluster. It does not talk to Kubernetes yet: see [Cluster.Check].
+func New(o Options) (*Cluster, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	hash, err := o.Templates.Hash(o.Image)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{
+		o: o, hash: hash, timing: usualTiming(),
+		view: &view{byPod: o.PodAddress, names: make(map[string]trio)},
+	}
+	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
+	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
+	selector := url.Values{"labelSelector": {managerLabel + "=" + managerName}}
+	for _, each := range []struct {
+		resource resource
+		keep     func(*object, playground.User) trio
+	}{
+		{c.leases(), func(o *object, u playground.User) trio { return trio{record: recordOf(o, u)} }},
+		{c.services(), func(o *object, u playground.User) trio { return trio{service: serviceOf(o, u)} }},
+		{c.pods(), c.keepPod},
+	} {
+		c.reflectors = append(c.reflectors, &reflector{
+			resource: each.resource, runner: o.Runner, query: selector, timing: c.timing,
+			keep: func(o *object) kept { return c.keep(each.resource.kind, o, each.keep) },
+		})
+	}
+	return c, nil
+}
+
+func (c *Cluster) leases() resource {
+	return resource{"Lease", "/apis/coordination.k8s.io/v1/namespaces/" + url.PathEscape(c.o.Namespace) + "/leases"}
+}
+
+func (c *Cluster) services() resource {
+	return resource{"Service", "/api/v1/namespaces/" + url.PathEscape(c.o.Namespace) + "/services"}
+}
+
+func (c *Cluster) pods() resource {
+	return resource{"Pod", "/api/v1/namespaces/" + url.PathEscape(c.o.Namespace) + "/pods"}
+}
+
+// keep remembers o if it is truly one of ours.
+func (c *Cluster) keep(kind string, o *object, as func(*object, playground.User) trio) kept {
+	k := kept{name: o.Metadata.Name}
+	user, ok := o.user()
+	if !ok {
+		c.tellOnce(o.Metadata.UID, "%s %.80q carries our label but not the user its name was made from; it is left alone", kind, o.Metadata.Name)
+		return k
+	}
+	k.trio = as(o, user)
+	return k
+}
+
+func (c *Cluster) keepPod(o *object, user playground.User) trio {
+	before, _ := c.view.get(o.Metadata.Name)
+	return trio{pod: podOf(o, user, before.pod, c.o.WaitForNodes)}
+}
+
+// told remembers what was warned of already, for a bounded number of objects.
+type told struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (c *Cluster) tellOnce(uid, format string, args ...any) {
+	const most = 1000
+	c.told.mu.Lock()
+	defer c.told.mu.Unlock()
+	if c.told.ids[uid] || len(c.told.ids) >= most {
+		return
+	}
+	if c.told.ids == nil {
+		c.told.ids = make(map[string]bool)
+	}
+	c.told.ids[uid] = true
+	c.o.Log.Warnf(format, args...)
+}
+
+// Get reads the three objects of user past the view.
+func (c *Cluster) Get(ctx context.Context, user playground.User) (playground.Database, error) {
+	t, err := c.read(ctx, user.Name())
+	if err != nil {
+		return playground.Database{}, outOfReach(err)
+	}
+	db := c.view.compose(user.Name(), t.ours(c, user))
+	db.User = user
+	return db, nil
+}
+
+// found are the three objects of a name as they are now, whoever made them.
+type found struct{ lease, service, pod *object }
+
+// read gets them in an order that cannot show a pod gone and its release not yet.
+func (c *Cluster) read(ctx context.Context, name string) (found, error) {
+	text, err := c.o.Runner.Run(ctx, nil, "get", "pod/"+name, "service/"+name, leaseArgument+name, "--ignore-not-found", "--output=json")
+	if err != nil {
+		return found{}, fmt.Errorf("read the objects of %s: %w", name, err)
+	}
+	all, err := decodeObjects(bytes.NewReader(text))
+	if err != nil {
+		return found{}, fmt.Errorf("read the objects of %s: %w", name, err)
+	}
+	var f found
+	for _, o := range all {
+		switch {
+		case o.Metadata.Name != name:
+		case o.Kind == "Pod":
+			f.pod = o
+		case o.Kind == "Service":
+			f.service = o
+		case o.Kind == "Lease":
+			f.lease = o
+		}
+	}
+	return f, nil
+}
+
+// leaseArgument names a Lease on kubectl's command line, whatever other API group has leases too.
+const leaseArgument = "leases.coordination.k8s.io/"
+
+// ours keeps of f what belongs to user.
+func (f found) ours(c *Cluster, user playground.User) trio {
+	var t trio
+	if c.isOurs(f.lease, user) {
+		t.record = recordOf(f.lease, user)
+	}
+	if c.isOurs(f.service, user) {
+		t.service = serviceOf(f.service, user)
+	}
+	if c.isOurs(f.pod, user) {
+		t.pod = c.keepPod(f.pod, user).pod
+	}
+	return t
+}
+
+// isOurs compares label and raw id.
+func (c *Cluster) isOurs(o *object, user playground.User) bool {
+	return o != nil && o.Metadata.Labels[managerLabel] == managerName && o.Metadata.Annotations[userNote] == string(user)
+}
+
+// labels are those of all three objects.
+func (c *Cluster) labels(name string) map[string]string {
+	return map[string]string{appLabel: appName, managerLabel: managerName, databaseLabel: name}
+}
+
+// outOfReach makes of err what playground.Cluster promises: the cluster cannot be
+// reached, or it refuses for good.
+func outOfReach(err error) error {
+	var known *playground.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	switch ReasonOf(err) {
+	case Forbidden, Invalid, BadRequest:
+		return refused(firstWords(err), err)
+	}
+	return &playground.Error{Code: playground.Unavailable, Message: "the cluster cannot be reached", Err: err}
+}
+
+func refused(message string, err error) error {
+	return &playground.Error{Code: playground.CannotStart, Message: message, Err: err}
+}
+
+// firstWords are Kubernetes' own words in err.
+func firstWords(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		if all := complaints(e.Stderr); len(all) > 0 {
+			return words("", strings.Join(strings.Fields(all[0].message), " "))
+		}
+	}
+	return "Kubernetes refused it"
+}

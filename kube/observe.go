@@ -1,0 +1,208 @@
+package kube
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// Watch follows the three kinds and tells o of each database that changes. It is called
+// once in a Cluster's life. It also finishes releases that were left half done.
+func (c *Cluster) Watch(ctx context.Context, o playground.Observer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changes := make(chan change)
+	ended := make(chan struct{})
+	for _, r := range c.reflectors {
+		r.timing = c.timing
+		r.tell = func(ctx context.Context, ch change) {
+			select {
+			case changes <- ch:
+			case <-ctx.Done():
+			}
+		}
+	}
+	go func() {
+		defer close(ended)
+		follow(ctx, c.reflectors)
+	}()
+	w := &watching{cluster: c, observer: o, listed: make(map[string]bool), trouble: make(map[string]error), halves: make(map[string]half)}
+	defer func() {
+		cancel()
+		<-ended
+		w.sweeping.Wait()
+		c.view.setSynced(false)
+	}()
+	sweep := time.NewTicker(c.timing.unfinal)
+	defer sweep.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case ch := <-changes:
+			w.take(ch)
+		case <-w.late:
+			w.tellStale()
+		case <-sweep.C:
+			w.sweep(ctx)
+		}
+	}
+}
+
+// LastSeen is when the cluster last said anything on the quietest of the watches; zero
+// before it did. The API server says something at least every minute or two.
+func (c *Cluster) LastSeen() time.Time {
+	oldest := int64(0)
+	for i, r := range c.reflectors {
+		if at := r.seen.Load(); i == 0 || at < oldest {
+			oldest = at
+		}
+	}
+	if oldest == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, oldest)
+}
+
+// watching is the state of one Watch; it lives in one goroutine.
+type watching struct {
+	cluster  *Cluster
+	observer playground.Observer
+	listed   map[string]bool  // kinds that were listed at least once
+	trouble  map[string]error // kinds that are out of touch now
+	late     <-chan time.Time // fires when trouble lasted too long
+	stale    bool             // was told
+	synced   bool             // was told
+	halves   map[string]half  // unfinished releases, by name
+	sweeping sync.WaitGroup
+}
+
+// half is a release whose pod is still there.
+type half struct {
+	uid   string
+	since time.Time
+}
+
+func (w *watching) take(ch change) {
+	switch {
+	case ch.trouble != nil:
+		w.outOfTouch(ch.resource.kind, ch.trouble)
+	case ch.listed != nil:
+		w.replace(ch.resource.kind, ch.listed)
+		w.inTouch(ch.resource.kind)
+	case ch.one != nil:
+		w.put(ch.resource.kind, *ch.one)
+	}
+}
+
+// replace makes the view of one kind what all says.
+func (w *watching) replace(kind string, all []kept) {
+	there := make(map[string]bool, len(all))
+	for _, k := range all {
+		there[k.name] = true
+		w.put(kind, k)
+	}
+	for _, name := range w.cluster.view.list(func(t trio) bool { return t.has(kind) }) {
+		if !there[name] {
+			w.put(kind, kept{name: name})
+		}
+	}
+}
+
+func (t trio) has(kind string) bool {
+	return kind == "Lease" && t.record != nil || kind == "Service" && t.service != nil || kind == "Pod" && t.pod != nil
+}
+
+// put makes one object of the view what k says, and tells if that changed the database.
+func (w *watching) put(kind string, k kept) {
+	before, after := w.cluster.view.change(k.name, func(t *trio) {
+		switch kind {
+		case "Lease":
+			t.record = k.record
+		case "Service":
+			t.service = k.service
+		case "Pod":
+			t.pod = k.pod
+		}
+	})
+	nothing := before.Phase == playground.None && after.Phase == playground.None
+	if !w.synced || nothing || before == after {
+		return
+	}
+	if after.User == "" {
+		after.User = before.User
+	}
+	w.observer.Changed(after)
+}
+
+func (w *watching) outOfTouch(kind string, err error) {
+	log := w.cluster.o.Log.WithError(err)
+	if w.trouble[kind] == nil {
+		log.Warn("the watch broke and is begun again")
+	} else {
+		log.Debug("the watch is still broken")
+	}
+	w.trouble[kind] = err
+	switch {
+	case w.stale:
+	case !w.synced:
+		w.tellStale()
+	case w.late == nil:
+		w.late = time.After(w.cluster.timing.stale)
+	}
+}
+
+func (w *watching) inTouch(kind string) {
+	w.listed[kind] = true
+	delete(w.trouble, kind)
+	if len(w.listed) < len(w.cluster.reflectors) || len(w.trouble) > 0 {
+		return
+	}
+	w.late = nil
+	if !w.synced {
+		w.synced = true
+		w.cluster.view.setSynced(true)
+		w.observer.Synced(w.cluster.view.all())
+	}
+	if w.stale {
+		w.stale = false
+		w.cluster.view.setSynced(true)
+		w.observer.Stale(nil)
+	}
+}
+
+func (w *watching) tellStale() {
+	w.late = nil
+	for _, err := range w.trouble {
+		w.stale = true
+		w.cluster.view.setSynced(false)
+		w.observer.Stale(outOfReach(err))
+		return
+	}
+}
+
+// sweep deletes the pods of releases that have been half done for a while: the replica
+// that began them is gone, or could not reach the cluster.
+func (w *watching) sweep(ctx context.Context) {
+	c := w.cluster
+	now := time.Now()
+	still := make(map[string]half)
+	for _, name := range c.view.list(trio.unfinishedRelease) {
+		t, _ := c.view.get(name)
+		if t.pod == nil {
+			continue
+		}
+		h, known := w.halves[name]
+		if !known || h.uid != t.pod.version.UID {
+			h = half{t.pod.version.UID, now}
+		}
+		still[name] = h
+		if now.Sub(h.since) >= c.timing.unfinal {
+			c.o.Log.WithField("user", t.pod.user.String()).Info("a release that was left half done is finished")
+			w.sweeping.Go(func() { c.deletePod(ctx, name, h.uid) })
+		}
+	}
+	w.halves = still
+}

@@ -1,0 +1,130 @@
+package kube
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// verdict says where a pod stands, in our words, and why, in Kubernetes'. Failed means
+// that waiting is in vain; it is told within seconds, because a notebook waits for it.
+// wasReady: the pod was ready before, so a few restarts may be the harvest of weeks.
+func (s podStatus) verdict(waitForNodes, wasReady bool) (playground.Phase, string) {
+	switch s.Phase {
+	case "Failed", "Succeeded":
+		return playground.Failed, s.whyEnded()
+	}
+	if ready, _ := s.condition("Ready"); ready.Status == "True" {
+		return playground.Ready, ""
+	}
+	if scheduled, ok := s.condition("PodScheduled"); ok && scheduled.Status == "False" {
+		reason := words(scheduled.Reason, scheduled.Message)
+		if scheduled.Reason == "Unschedulable" && !waitForNodes && !passingUnschedulable(scheduled.Message) {
+			return playground.Failed, reason
+		}
+		return playground.Starting, reason
+	}
+	waiting := ""
+	for _, c := range append(append([]containerStatus{}, s.InitContainerStatuses...), s.ContainerStatuses...) {
+		switch reason, hopeless := c.trouble(wasReady); {
+		case hopeless:
+			return playground.Failed, reason
+		case waiting == "":
+			waiting = reason
+		}
+	}
+	return playground.Starting, waiting
+}
+
+func (s podStatus) condition(kind string) (condition, bool) {
+	for _, c := range s.Conditions {
+		if c.Type == kind {
+			return c, true
+		}
+	}
+	return condition{}, false
+}
+
+// whyEnded: a pod of ours should run for ever, so Succeeded is an end as bad as Failed.
+func (s podStatus) whyEnded() string {
+	if s.Reason != "" || s.Message != "" {
+		return words(s.Reason, s.Message)
+	}
+	for _, c := range append(append([]containerStatus{}, s.InitContainerStatuses...), s.ContainerStatuses...) {
+		if t := c.State.Terminated; t != nil {
+			return t.ended(c.Name)
+		}
+	}
+	return "the pod has ended: " + s.Phase
+}
+
+// manyRestarts before a container was ever ready are a crash loop, whatever the kubelet
+// calls its present moment.
+const manyRestarts = 3
+
+// trouble says what a container waits for, and whether it waits in vain.
+//
+// An image that could not be pulled at the first try may be there at the second, so
+// ErrImagePull is only final when its message says that trying again is in vain;
+// the kubelet's own ImagePullBackOff, some ten seconds later, always is.
+func (c containerStatus) trouble(wasReady bool) (reason string, hopeless bool) {
+	looping := c.RestartCount >= manyRestarts && !wasReady
+	w := c.State.Waiting
+	if w == nil {
+		if t := c.State.Terminated; t != nil {
+			return t.ended(c.Name), looping
+		}
+		if t := c.LastState.Terminated; t != nil && looping {
+			return t.ended(c.Name), true
+		}
+		return "", false
+	}
+	reason = words(w.Reason, w.Message)
+	switch w.Reason {
+	case "ErrImagePull":
+		return reason, finalPullError.MatchString(w.Message)
+	case "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RunContainerError", "CreateContainerError":
+		return reason, true
+	case "CreateContainerConfigError":
+		// The kubelet says so too while it has not yet read a Secret that is there.
+		return reason, !strings.Contains(w.Message, "failed to sync")
+	case "CrashLoopBackOff":
+		if t := c.LastState.Terminated; t != nil {
+			reason = w.Reason + ": " + t.ended(c.Name)
+		}
+		return reason, true
+	}
+	return reason, false
+}
+
+// finalPullError matches registries' and containerd's words for: this image is not to
+// be had. A host that does not resolve is nearly always a wrong name or no network.
+var finalPullError = regexp.MustCompile(`(?i)not found|not exist|manifest unknown|denied|unauthorized|forbidden|invalid|no such host|no match for platform`)
+
+// passingUnschedulable: a volume claim takes a moment to be bound.
+func passingUnschedulable(message string) bool {
+	return strings.Contains(message, "unbound immediate PersistentVolumeClaims")
+}
+
+func (t containerTrouble) ended(container string) string {
+	s := fmt.Sprintf("container %s ended with exit code %d", container, t.ExitCode)
+	if t.Reason != "" || t.Message != "" {
+		s += " (" + words(t.Reason, strings.TrimSpace(t.Message)) + ")"
+	}
+	return s
+}
+
+// words joins Kubernetes' reason and message, cut to what a notebook can show.
+func words(reason, message string) string {
+	const longest = 1000
+	s := reason
+	if message != "" {
+		s = strings.TrimPrefix(reason+": "+message, ": ")
+	}
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "") + "..."
+	}
+	return s
+}
