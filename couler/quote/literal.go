@@ -62,11 +62,22 @@ func PythonLines(text, indent string) string {
 // is in double quotes on one line. Bytes that are no UTF-8 cannot stand in YAML
 // and become U+FFFD; the caller must have refused or encoded them.
 func YAML(text, indent string) string {
-	if block(text) {
-		return "|-\n" + indent + strings.ReplaceAll(text, "\n", "\n"+indent)
-	}
 	var b strings.Builder
 	b.Grow(len(text) + 2)
+	if body, ends := strings.CutSuffix(text, "\n"); block(body) {
+		b.WriteByte('|')
+		if !ends {
+			b.WriteByte('-')
+		}
+		for line := range strings.SplitSeq(body, "\n") {
+			b.WriteByte('\n')
+			if line != "" {
+				b.WriteString(indent)
+				b.WriteString(line)
+			}
+		}
+		return b.String()
+	}
 	b.WriteByte('"')
 	for _, r := range text {
 		switch r {
@@ -91,25 +102,18 @@ func YAML(text, indent string) string {
 	return b.String()
 }
 
-// block tells whether text may be a literal block: several lines, none of them
-// empty at the ends, none with blanks at its end or unprintable characters, the
-// first not indented. In all other cases the parsers' indentation and chomping
-// rules begin to matter.
+// block tells whether text, its last line feed aside, may be a literal block:
+// several lines, none of them empty at the ends, none that ends with a blank or
+// begins with a tab, no unprintable characters, the first line not indented. In
+// all other cases the parsers' indentation and chomping rules begin to matter.
 func block(text string) bool {
-	if !strings.Contains(text, "\n") || strings.HasSuffix(text, "\n") || text[0] == '\n' || text[0] == ' ' {
+	if !strings.Contains(text, "\n") || strings.HasSuffix(text, "\n") || strings.ContainsRune("\n ", rune(text[0])) || !Printable(text) {
 		return false
 	}
-	before := rune(0)
-	for i, r := range text {
-		if r == utf8.RuneError {
-			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				return false
-			}
-		}
-		if r != '\n' && !printable(r) || r == '\n' && before == ' ' {
+	for line := range strings.SplitSeq(text, "\n") {
+		if strings.HasPrefix(line, "\t") || strings.HasSuffix(line, "\t") || strings.HasSuffix(line, " ") {
 			return false
 		}
-		before = r
 	}
-	return before != ' '
+	return true
 }

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""The workflow sqlflow as one program: 9 steps, called one by one.
+
+Made by sqlflow_playground. SQL is run by the program "step", which must be in PATH.
+"""
+import ast
+import collections
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+TIMED_OUT = 124  # the exit code of timeout(1)
+
+# A step: its function, the variables it sees (None: as this program was
+# given it), how many times more it is tried, its bound in seconds (0: none).
+Step = collections.namedtuple("Step", "name entry env retries timeout")
+
+
+class TimedOut(BaseException):
+    """The step, or the whole program, took too long; no "except Exception" takes it."""
+
+
+def encoded(text):
+    """The bytes of a text, whatever the locale; undecodable ones come back."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def run(*argv):
+    """Run a program; a failure ends the step with the program's exit code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        code = subprocess.call([encoded(word) for word in argv])
+    except OSError as error:
+        print("cannot run %s: %s" % (argv[0], error.strerror), file=sys.stderr)
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+    if code:
+        sys.exit(code if code > 0 else 128 - code)
+
+
+def run_sql(sql):
+    """Run SQL by the program "step"."""
+    run("step", "-e", sql)
+
+
+def run_python(name, source):
+    """Run a function body that cannot stand indented in this file."""
+    tree = ast.parse("def step_entry(): pass")
+    tree.body[0].body += ast.parse(source, name).body
+    space = {"__name__": "__main__"}
+    exec(compile(tree, name, "exec"), space)
+    space["step_entry"]()
+
+
+def on_alarm(_signal, _frame):
+    raise TimedOut()
+
+
+def attempt(step, deadline):
+    """Call a step once and give its exit code."""
+    bounds = [step.timeout] if step.timeout else []
+    if deadline is not None:
+        bounds.append(deadline - time.monotonic())
+        if bounds[-1] <= 0:
+            print("the workflow timed out", file=sys.stderr)
+            return TIMED_OUT
+    before = dict(os.environb)
+    for name, value in step.env.items():
+        if value is not None:
+            os.environb[encoded(name)] = encoded(value)
+    try:
+        if bounds:
+            signal.signal(signal.SIGALRM, on_alarm)
+            signal.setitimer(signal.ITIMER_REAL, min(bounds))
+        step.entry()
+        return 0
+    except TimedOut:
+        print("step %s timed out" % step.name, file=sys.stderr)
+        return TIMED_OUT
+    except SystemExit as error:
+        if error.code is None or isinstance(error.code, int):
+            return (error.code or 0) & 255
+        print(error.code, file=sys.stderr)
+        return 1
+    except Exception:
+        traceback.print_exc()
+        return 1
+    finally:
+        if bounds:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.stdout.flush()
+        os.environb.clear()
+        os.environb.update(before)
+
+
+def perform(step, deadline):
+    """Call a step as often as it takes and give its last exit code."""
+    for again in range(step.retries + 1):
+        if again:
+            print("step %s: again, %d of %d" % (step.name, again, step.retries), file=sys.stderr)
+        code = attempt(step, deadline)
+        if code == 0:
+            return 0
+    print("step %s failed with exit code %d" % (step.name, code), file=sys.stderr)
+    return code
+
+
+def main(steps, on_exit=None, timeout=0):
+    """Call the steps one by one until one fails, then the exit step."""
+    every = steps + ([on_exit] if on_exit else [])
+    missing = {name for step in every for name, value in step.env.items()
+               if value is None and name not in os.environ}
+    if missing:
+        print("set these variables first: %s" % ", ".join(sorted(missing)), file=sys.stderr)
+        return 2
+    try:
+        return call(steps, on_exit, time.monotonic() + timeout if timeout else None)
+    except KeyboardInterrupt:
+        return 130
+
+
+def call(steps, on_exit, deadline):
+    code = 0
+    for number, step in enumerate(steps, 1):
+        print("[%d/%d] %s" % (number, len(steps), step.name), file=sys.stderr)
+        code = perform(step, deadline)
+        if code:
+            break
+    if on_exit:
+        print("[exit] %s" % on_exit.name, file=sys.stderr)
+        on_exit.env["SQLFLOW_WORKFLOW_STATUS"] = "Failed" if code else "Succeeded"
+        code = perform(on_exit, None) or code
+    return code
+
+
+def step_entry_1():
+    """s1-normal, line 1"""
+    run_sql(
+        "CREATE TABLE iris.small AS SELECT * FROM iris.train LIMIT 50;"
+    )
+
+
+def step_entry_2():
+    """s2-run, line 2"""
+    run_sql(
+        "SELECT * FROM iris.small TO RUN registry.example.com/a/clean:v1 CMD \"clean.py\", \"--column=class\" INTO iris.clean;"
+    )
+
+
+def step_entry_3():
+    """s3-train, line 3"""
+    run_sql(
+        "SELECT * FROM iris.clean TO TRAIN registry.example.com:5000/models/v0.1/DNNClassifier WITH model.n_classes = 3 LABEL class INTO db.m1;"
+    )
+
+
+def step_entry_4():
+    """s4-train, line 4"""
+    run_sql(
+        "SELECT * FROM iris.clean TO TRAIN BoostedTreesClassifier WITH model.n_classes = 3 LABEL class INTO db.m2;"
+    )
+
+
+def step_entry_5():
+    """s5-show-train, line 5"""
+    run_sql(
+        "SHOW TRAIN db.m1;"
+    )
+
+
+def step_entry_6():
+    """s6-predict, line 6"""
+    run_sql(
+        "SELECT * FROM iris.test TO PREDICT iris.p.class USING db.m1;"
+    )
+
+
+def step_entry_7():
+    """s7-explain, line 7"""
+    run_sql(
+        "SELECT * FROM iris.test TO EXPLAIN db.m1 WITH summary.plot_type = \"bar\" USING TreeExplainer INTO iris.e;"
+    )
+
+
+def step_entry_8():
+    """s8-evaluate, line 8"""
+    run_sql(
+        "SELECT * FROM iris.test TO EVALUATE db.m2 WITH validation.metrics = \"Accuracy\" LABEL class INTO iris.v;"
+    )
+
+
+def step_entry_9():
+    """s9-optimize, line 9"""
+    run_sql(
+        "SELECT * FROM woodcarving TO MAXIMIZE SUM((price - cost) * product) CONSTRAINT SUM(finishing * product) <= 100 WITH variables = \"product\", var_type = \"Integers\" USING glpk INTO db.result;"
+    )
+
+
+ENV_1 = {
+    "SQLFLOW_DATASOURCE": None,
+    "SQLFLOW_HADOOP_PASS": None,
+    "SQLFLOW_HADOOP_USER": "hadoop",
+    "SQLFLOW_HDFS_NAMENODE_ADDR": "10.0.0.9:8020",
+    "SQLFLOW_HIVE_LOCATION": "/sqlflow",
+    "SQLFLOW_OSS_AK": None,
+    "SQLFLOW_OSS_MODEL_ENDPOINT": "oss.example.com",
+    "SQLFLOW_USER_TOKEN": None,
+    "SQLFLOW_submitter": "local",
+}
+
+STEPS = [
+    Step("s1-normal", step_entry_1, ENV_1, 0, 0),
+    Step("s2-run", step_entry_2, ENV_1, 0, 0),
+    Step("s3-train", step_entry_3, ENV_1, 0, 0),
+    Step("s4-train", step_entry_4, ENV_1, 0, 0),
+    Step("s5-show-train", step_entry_5, ENV_1, 0, 0),
+    Step("s6-predict", step_entry_6, ENV_1, 0, 0),
+    Step("s7-explain", step_entry_7, ENV_1, 0, 0),
+    Step("s8-evaluate", step_entry_8, ENV_1, 0, 0),
+    Step("s9-optimize", step_entry_9, ENV_1, 0, 0),
+]
+
+EXIT = None
+
+if __name__ == "__main__":
+    sys.exit(main(STEPS, EXIT, timeout=0))
