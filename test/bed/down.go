@@ -50,6 +50,7 @@ func (b *Bed) remove(ctx context.Context) error {
 	defer cancel()
 	start := time.Now()
 	real := b.state.Nodes == Real
+	findStrays(b.state.Processes)
 	// The kubelet first, which would start again what is killed.
 	errs := []error{b.endAll(ctx, Kubelet, KubeProxy, ControllerManager, Scheduler, Kwok)}
 	if real {

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -108,6 +110,29 @@ func startOf(pid int) (start string, running bool) {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	state := string(fields[0])
 	return string(fields[19]) + " " + string(bytes.TrimSpace(boot)), !slices.Contains([]string{"Z", "X", "x"}, state)
+}
+
+// findStrays fills in the process ids of programs that run with exactly the
+// recorded command line but whose start was not written down, because who
+// started them was killed in that moment. The command lines name the run
+// folder, so they are nobody else's.
+func findStrays(recorded map[Component]*process) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range lines {
+		line, err := os.ReadFile(name)
+		if err != nil || len(line) == 0 {
+			continue
+		}
+		for _, p := range recorded {
+			if p.alive() || string(line) != p.Path+"\x00"+strings.Join(p.Args, "\x00")+"\x00" {
+				continue
+			}
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
+				p.PID = pid
+				p.Start, _ = startOf(pid)
+			}
+		}
+	}
 }
 
 // waitUntil asks again and again until check agrees, the limit passes or ctx

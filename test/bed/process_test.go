@@ -78,6 +78,33 @@ func TestAWaitTellsWhatItWaitedFor(t *testing.T) {
 	}
 }
 
+func TestAProcessWhoseStartWasNotWrittenDownIsFound(t *testing.T) {
+	t.Parallel()
+	// A number of seconds that no other process sleeps.
+	args := []string{fmt.Sprintf("%d.%d", 100, time.Now().UnixNano())}
+	log := filepath.Join(t.TempDir(), "log")
+	p := &process{Path: "/bin/sleep", Args: args, Log: log}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	lost, other := &process{Path: p.Path, Args: args}, &process{Path: p.Path, Args: []string{"100"}}
+	if err := waitUntil(t.Context(), 10*time.Second, time.Millisecond, func(context.Context) error {
+		findStrays(map[Component]*process{Etcd: lost, Kubelet: other})
+		if lost.PID != p.PID || !lost.alive() {
+			return fmt.Errorf("found process %d, want %d", lost.PID, p.PID)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if other.PID != 0 {
+		t.Errorf("process %d is taken for another one", other.PID)
+	}
+	if err := p.stop(t.Context(), time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
 func fileContains(name, text string) error {
 	body, err := os.ReadFile(name)
 	if err == nil && !strings.Contains(string(body), text) {

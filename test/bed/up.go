@@ -167,6 +167,9 @@ func (b *Bed) boot(ctx context.Context, tars []string) error {
 	} else if err := b.prepareMachine(ctx); err != nil {
 		return err
 	}
+	if err := b.save(); err != nil { // with every command line, before the first is started
+		return err
+	}
 
 	imported := make(chan error, 1)
 	go func() { imported <- b.startContainerd(ctx, tars) }()
