@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-retryablehttp"
 	"github.com/sirupsen/logrus"
@@ -118,9 +119,9 @@ type Database struct {
 // CreateDB returns the data source of user's database once it answers queries.
 // It waits and asks again while the server says that it is not ready yet.
 func (c *Client) CreateDB(ctx context.Context, user string) (dataSource string, err error) {
-	body, err := json.Marshal(userBody{user})
+	body, err := userBody(user)
 	if err != nil {
-		return "", fmt.Errorf("encode user id: %w", err)
+		return "", err
 	}
 	call := &attempts{began: time.Now()}
 	ctx = context.WithValue(ctx, attemptsKey{}, call)
@@ -171,9 +172,9 @@ func (c *Client) ListDB(ctx context.Context) ([]Database, error) {
 
 // DeleteDB removes user's database now. That there is none is no error.
 func (c *Client) DeleteDB(ctx context.Context, user string) error {
-	body, err := json.Marshal(userBody{user})
+	body, err := userBody(user)
 	if err != nil {
-		return fmt.Errorf("encode user id: %w", err)
+		return err
 	}
 	return c.do(ctx, "delete_db", http.MethodPost, c.url("/api/delete_db", nil), bytes.NewReader(body), nil)
 }
@@ -185,8 +186,19 @@ func (c *Client) OpenAPI(ctx context.Context) (string, error) {
 	return text, err
 }
 
-type userBody struct {
-	UserID string `json:"user_id"`
+// userBody is the JSON of create_db and delete_db. JSON has no other text than
+// Unicode; what is not would arrive as another user's id.
+func userBody(user string) ([]byte, error) {
+	if !utf8.ValidString(user) {
+		return nil, errors.New("the user id is not UTF-8")
+	}
+	body, err := json.Marshal(struct {
+		UserID string `json:"user_id"`
+	}{user})
+	if err != nil {
+		return nil, fmt.Errorf("encode user id: %w", err)
+	}
+	return body, nil
 }
 
 func (c *Client) url(path string, query url.Values) string {
