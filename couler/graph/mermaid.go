@@ -51,7 +51,7 @@ func Mermaid(w io.Writer, nodes []Node) error {
 func mermaidText(s string) string {
 	var b strings.Builder
 	for _, r := range s {
-		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" .,-*…", r) {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" .,-*_=…", r) {
 			b.WriteRune(r)
 			continue
 		}
