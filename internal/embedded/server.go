@@ -55,7 +55,6 @@ func newServer(tables []table, log logrus.FieldLogger, now func() time.Time) (*s
 		open: map[*mysql.Conn]struct{}{}, idle: make(chan struct{}),
 	}
 	databases := memory.NewDBProvider(memory.NewDatabase(irisDatabase), memory.NewDatabase(modelsDatabase))
-	databases.WithOption(memory.NativeIndexProvider(true))
 
 	statusVariables()
 	s.engine = sqle.New(analyzer.NewDefault(databases), nil)
