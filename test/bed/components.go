@@ -39,7 +39,7 @@ func (c Component) grace() time.Duration {
 	}
 }
 
-const readyLimit = 60 * time.Second
+const readyLimit = 2 * time.Minute
 
 // issueCertificates makes everything that the components prove themselves with.
 func (b *Bed) issueCertificates() error {

@@ -19,7 +19,7 @@ func Down(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := lock(ctx, o)
+	unlock, err := lock(ctx, runFolder(o))
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func Down(ctx context.Context, o Options) error {
 // machine: processes, containers, mounts, the bridge, rules and kernel
 // settings. Logs stay until the next boot, and the cache stays.
 func (b *Bed) Down(ctx context.Context) error {
-	unlock, err := lock(ctx, Options{Nodes: b.state.Nodes, Cache: cacheOf(b.dir)})
+	unlock, err := lock(ctx, b.dir)
 	if err != nil {
 		return err
 	}

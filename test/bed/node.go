@@ -126,7 +126,10 @@ func (b *Bed) kubeletConfig() object {
 		"cgroupDriver":             "cgroupfs", "cgroupRoot": "/" + cgroup, "failCgroupV1": false,
 		"failSwapOn": false, "enforceNodeAllocatable": []string{}, "localStorageCapacityIsolation": false,
 		"oomScoreAdj": 0, // lowering it takes CAP_SYS_RESOURCE
-		"resolvConf":  "", "maxPods": 250, "makeIPTablesUtilChains": false,
+		// There is no DNS in the cluster. A name is refused at once by the node,
+		// where without an address every pod would get a warning.
+		"resolvConf": "", "clusterDNS": []string{nodeIP}, "clusterDomain": "cluster.local",
+		"maxPods": 250, "makeIPTablesUtilChains": false,
 		"podLogsDir": b.path("pods"), "volumePluginDir": b.path("kubelet", "volume-plugins"),
 		// Images come from a tar, not from a registry: what is collected is lost.
 		"imageGCHighThresholdPercent": 100,

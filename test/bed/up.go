@@ -16,6 +16,10 @@ import (
 	"sqlflow.org/sqlflow_playground/test/programs"
 )
 
+// lockLimit is how long a process waits for another one that may be building
+// everything.
+const lockLimit = 45 * time.Minute
+
 // Up gives the cluster, booted first when it is not up yet. What is left of a
 // cluster that is only half there is removed before. A boot that fails is
 // undone, its logs excepted; the error carries the end of the log of what
@@ -30,7 +34,7 @@ func Up(ctx context.Context, o Options) (*Bed, error) {
 			return nil, err
 		}
 	}
-	unlock, err := lock(ctx, o)
+	unlock, err := lock(ctx, runFolder(o))
 	if err != nil {
 		return nil, err
 	}
@@ -64,20 +68,19 @@ func Up(ctx context.Context, o Options) (*Bed, error) {
 	return b, nil
 }
 
-// lock keeps two processes from booting or taking down the same cluster at
-// once; the second waits.
-func lock(ctx context.Context, o Options) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(runFolder(o)), 0o755); err != nil {
+// lock keeps two processes from working on the same at once; the second waits.
+func lock(ctx context.Context, name string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
 	}
-	file, err := os.Create(runFolder(o) + ".lock")
+	file, err := os.Create(name + ".lock")
 	if err != nil {
 		return nil, err
 	}
-	if err := waitUntil(ctx, 45*time.Minute, 100*time.Millisecond, func(context.Context) error {
+	if err := waitUntil(ctx, lockLimit, 100*time.Millisecond, func(context.Context) error {
 		return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}); err != nil {
-		return nil, errors.Join(fmt.Errorf("another process boots or takes down the cluster: %w", err), file.Close())
+		return nil, errors.Join(fmt.Errorf("another process works on %s: %w", name, err), file.Close())
 	}
 	return func() { _ = file.Close() }, nil
 }
@@ -91,7 +94,19 @@ func (b *Bed) prepare(ctx context.Context, o Options) (tars []string, err error)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	build := programs.Builder{Source: source, Cache: filepath.Join(o.Cache, "bin"), Logf: o.Logf}
+	bin, tarFolder := filepath.Join(o.Cache, "bin"), filepath.Join(o.Cache, "images")
+	unlock, err := lock(ctx, bin)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	// What was half made when its maker was killed.
+	for _, dir := range []string{bin, tarFolder} {
+		if err := removeAll(filepath.Join(dir, "half-*")); err != nil {
+			return nil, err
+		}
+	}
+	build := programs.Builder{Source: source, Cache: bin, Logf: o.Logf}
 	if b.state.Own, err = build.Build(ctx, programs.Own()); err != nil {
 		return nil, err
 	}
@@ -111,7 +126,7 @@ func (b *Bed) prepare(ctx context.Context, o Options) (tars []string, err error)
 	})
 	wg.Go(func() {
 		if o.Nodes == Real {
-			maker := images.Builder{Cache: filepath.Join(o.Cache, "images"), Logf: o.Logf}
+			maker := images.Builder{Cache: tarFolder, Logf: o.Logf}
 			if tars, imageErr = b.imageTars(ctx, maker); imageErr != nil {
 				cancel()
 			}
@@ -122,6 +137,14 @@ func (b *Bed) prepare(ctx context.Context, o Options) (tars []string, err error)
 		return nil, buildErr
 	}
 	return tars, errors.Join(buildErr, imageErr)
+}
+
+func removeAll(pattern string) error {
+	found, err := filepath.Glob(pattern)
+	for _, path := range found {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
 }
 
 // imageTars gives the tars of the images that every real cluster has, the one

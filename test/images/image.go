@@ -87,7 +87,7 @@ type (
 // Save writes the image to a file, which appears under its name only when it
 // is complete.
 func (img Image) Save(name string) error {
-	half, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".half-")
+	half, err := os.CreateTemp(filepath.Dir(name), "half-"+filepath.Base(name)+"-")
 	if err != nil {
 		return fmt.Errorf("save image %s: %w", img.Name, err)
 	}

@@ -44,7 +44,7 @@ func alwaysPruned() []string {
 func (d debian) tar(ctx context.Context, scratch, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, bootstrapLimit)
 	defer cancel()
-	dir, err := os.MkdirTemp(scratch, "rootfs-")
+	dir, err := os.MkdirTemp(scratch, "half-")
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (d debian) tar(ctx context.Context, scratch, name string) error {
 			}
 		}
 	}
-	half := name + ".half"
+	half := filepath.Join(scratch, "half-"+filepath.Base(name))
 	defer os.Remove(half)
 	if err := tarFolder(half, dir); err != nil {
 		return err

@@ -141,7 +141,7 @@ func (b Builder) Build(ctx context.Context, f Family) (dir string, err error) {
 		return "", fmt.Errorf("build %s: %w", f.Name, err)
 	}
 	// Built aside and renamed, so that a folder that exists is complete.
-	half, err := os.MkdirTemp(b.Cache, f.Name+"-half-")
+	half, err := os.MkdirTemp(b.Cache, "half-"+f.Name+"-")
 	if err != nil {
 		return "", fmt.Errorf("build %s: %w", f.Name, err)
 	}
