@@ -236,7 +236,7 @@ func TestBigWorkflowsAreDrawnInTime(t *testing.T) {
 				if err := d.draw(&out, nodes); err != nil {
 					t.Fatal(err)
 				}
-				if took := time.Since(began); took > 20*time.Second || out.Len() > 16<<20 {
+				if took := time.Since(began); took > time.Minute || out.Len() > 16<<20 {
 					t.Errorf("%d bytes in %v", out.Len(), took)
 				}
 			})
