@@ -43,7 +43,7 @@ func (c *Cluster) Lead(ctx context.Context, ttl time.Duration) (bool, error) {
 		return false, nil
 	}
 	version, err := c.patch(ctx, document{kind: "Lease", name: leadName}, fields{
-		"metadata": fields{"resourceVersion": lease.Metadata.ResourceVersion, "uid": lease.Metadata.UID},
+		"metadata": fields{"resourceVersion": lease.Metadata.ResourceVersion},
 		"spec":     fields{"holderIdentity": c.o.Identity, "renewTime": microTime(now), "leaseDurationSeconds": max(int(ttl/time.Second), 1)},
 	})
 	switch ReasonOf(err) {

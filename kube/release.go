@@ -117,7 +117,7 @@ func (c *Cluster) patchRecord(ctx context.Context, db playground.Database, notes
 		return db.Record, playground.ErrConflict
 	}
 	version, err := c.patch(ctx, document{kind: "Lease", name: db.User.Name()}, fields{"metadata": fields{
-		"resourceVersion": db.Record.Resource, "uid": db.Record.UID, "annotations": notes,
+		"resourceVersion": db.Record.Resource, "annotations": notes,
 	}})
 	switch ReasonOf(err) {
 	case Conflict, NotFound:

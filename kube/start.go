@@ -40,7 +40,7 @@ func (c *Cluster) startAll(ctx context.Context, users []playground.User) []error
 	for _, i := range going {
 		pod, service, err := c.manifests(users[i])
 		if err != nil {
-			errs[i] = refused("the templates do not fit this user: "+err.Error(), err)
+			errs[i] = refused("the templates do not fit this user: "+err.Error(), nil)
 			continue
 		}
 		documents = append(documents, pod, service) // the pod first: it takes longer

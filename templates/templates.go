@@ -24,9 +24,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"text/template"
-
-	"gopkg.in/yaml.v3"
 )
 
 //go:embed *.yaml
@@ -56,12 +55,12 @@ type Set struct {
 	pod, service *manifest
 }
 
-// manifest is one template with the structure that all its renderings have.
+// manifest is one template with the structures that its renderings have.
 type manifest struct {
-	path  string // for messages
-	text  *template.Template
-	check func(yamlNode, Database) error
-	shape *yaml.Node
+	path   string // for messages
+	text   *template.Template
+	check  func(yamlNode, Database) error
+	shapes sync.Map // from the keys of a Database's maps to *yaml.Node
 }
 
 // Load reads the built-in templates, each replaced by the file of the same name in
@@ -118,14 +117,7 @@ func load(dir, name string, check func(yamlNode, Database) error) (*manifest, er
 	}
 	m := &manifest{path: path, text: t, check: check}
 	for _, d := range samples() {
-		doc, err := m.parse(d)
-		if err != nil {
-			return nil, err
-		}
-		if m.shape == nil {
-			m.shape = doc
-		}
-		if _, err := m.finish(doc, d); err != nil {
+		if _, err := m.render(d); err != nil {
 			return nil, err
 		}
 	}

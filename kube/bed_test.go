@@ -1,0 +1,259 @@
+package kube_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/kube"
+	"sqlflow.org/sqlflow_playground/kube/fakekubectl"
+	"sqlflow.org/sqlflow_playground/templates"
+)
+
+func TestMain(m *testing.M) {
+	if fakekubectl.Called() {
+		os.Exit(fakekubectl.Main())
+	}
+	os.Exit(m.Run())
+}
+
+// bed is a cluster to test on, with the test in the role of scheduler and kubelet.
+type bed struct {
+	t         testing.TB
+	namespace string
+	options   kube.RunnerOptions
+	fake      *fakekubectl.Folder // nil on a real cluster
+}
+
+// onFake is a bed without a cluster. Pods become ready when the test says so.
+func onFake(t testing.TB) *bed {
+	folder := fakekubectl.New(t)
+	folder.Set(func(s *fakekubectl.Settings) { s.Manual = true })
+	return &bed{t: t, namespace: fakekubectl.Namespace, fake: folder,
+		options: kube.RunnerOptions{Path: folder.Kubectl, Environ: folder.Environ, Grace: 300 * time.Millisecond}}
+}
+
+// onBoth runs the test on the fake, and on the real cluster that
+// PLAYGROUND_TEST_KUBECONFIG leads to, in a namespace of its own, which takes an
+// administrator; pods there get a scheduler that does not exist.
+func onBoth(t *testing.T, test func(*testing.T, *bed)) {
+	t.Run("fake", func(t *testing.T) {
+		t.Parallel()
+		test(t, onFake(t))
+	})
+	t.Run("real", func(t *testing.T) {
+		config := os.Getenv("PLAYGROUND_TEST_KUBECONFIG")
+		if config == "" {
+			t.Skip("PLAYGROUND_TEST_KUBECONFIG names no real cluster; the fake was tried alone")
+		}
+		t.Parallel()
+		b := &bed{t: t, namespace: fmt.Sprintf("kube-test-%08x", rand.Uint32())}
+		b.options = kube.RunnerOptions{Path: "kubectl", Kubeconfig: config}
+		b.kubectl("create", "namespace", b.namespace)
+		b.options.Namespace = b.namespace
+		t.Cleanup(func() {
+			b.kubectl("delete", "namespace", b.namespace, "--wait=false")
+		})
+		test(t, b)
+	})
+}
+
+func (b *bed) kubectl(args ...string) string {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	out, err := kube.NewRunner(b.options).Run(ctx, nil, args...)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// cluster is one more replica on the bed.
+func (b *bed) cluster(change ...func(*kube.Options)) *kube.Cluster {
+	b.t.Helper()
+	set, err := templates.Load(b.templates())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(testWriter{b.t})
+	o := kube.Options{
+		Runner: kube.NewRunner(b.options), Templates: set, Namespace: b.namespace, Log: log,
+		Identity: fmt.Sprintf("replica-%08x", rand.Uint32()),
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	c, err := kube.New(o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c.Hurry(30*time.Second, 200*time.Millisecond)
+	return c
+}
+
+// templates keeps the real scheduler's hands off.
+func (b *bed) templates() string {
+	if b.fake != nil {
+		return ""
+	}
+	dir := b.t.TempDir()
+	text, err := os.ReadFile("../templates/mysql_pod.yaml")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	changed := strings.Replace(string(text), "\nspec:\n", "\nspec:\n  schedulerName: nobody\n", 1)
+	if err := os.WriteFile(dir+"/mysql_pod.yaml", []byte(changed), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return dir
+}
+
+type testWriter struct{ t testing.TB }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+const readyStatus = `{"phase":"Running","podIP":"10.9.8.7","podIPs":[{"ip":"10.9.8.7"}],"conditions":[{"type":"Ready","status":"True"}]}`
+
+// status is what the kubelet would say of the user's pod.
+func (b *bed) status(user playground.User, status string) {
+	b.t.Helper()
+	if b.fake != nil {
+		b.fake.Status(user.Name(), status)
+		return
+	}
+	b.kubectl("patch", "pod", user.Name(), "--subresource=status", "--type=merge", "--patch={\"status\":"+status+"}")
+}
+
+func (b *bed) ready(user playground.User) { b.t.Helper(); b.status(user, readyStatus) }
+
+// finish ends a pod that is being deleted, as the kubelet would. A real API server does
+// that by itself for pods that are on no node.
+func (b *bed) finish(user playground.User) {
+	b.t.Helper()
+	if b.fake != nil {
+		b.fake.Gone("pods", user.Name())
+	}
+}
+
+// object is one object now; nil if there is none.
+func (b *bed) object(resource, name string) map[string]any {
+	b.t.Helper()
+	var o map[string]any
+	text := b.kubectl("get", resource+"/"+name, "--ignore-not-found", "--output=json")
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return o
+}
+
+// put creates any object.
+func (b *bed) put(object string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := kube.NewRunner(b.options).Run(ctx, []byte(object), "create", "--filename=-"); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// watched collects what an Observer is told.
+type watched struct {
+	t      testing.TB
+	mu     sync.Mutex
+	news   chan struct{}
+	synced int
+	all    map[playground.User]playground.Database
+	past   map[playground.User][]playground.Phase
+	stale  []error
+}
+
+// watch runs c.Watch until the test ends.
+func (b *bed) watch(c *kube.Cluster) *watched {
+	b.t.Helper()
+	w := &watched{t: b.t, news: make(chan struct{}, 1), all: make(map[playground.User]playground.Database), past: make(map[playground.User][]playground.Phase)}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Watch(ctx, w) }()
+	b.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != context.Canceled {
+			b.t.Errorf("Watch ended with %v", err)
+		}
+	})
+	return w
+}
+
+func (w *watched) told(change func()) {
+	w.mu.Lock()
+	change()
+	w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+func (w *watched) Synced(all []playground.Database) {
+	w.told(func() {
+		w.synced++
+		for _, db := range all {
+			w.all[db.User] = db
+		}
+	})
+}
+
+func (w *watched) Changed(db playground.Database) {
+	w.told(func() {
+		w.all[db.User] = db
+		w.past[db.User] = append(w.past[db.User], db.Phase)
+	})
+}
+
+func (w *watched) Stale(err error) { w.told(func() { w.stale = append(w.stale, err) }) }
+
+// until waits for the state, woken by each change, at most 15 seconds.
+func (w *watched) until(what string, holds func() bool) {
+	w.t.Helper()
+	late := time.After(15 * time.Second)
+	for {
+		w.mu.Lock()
+		yes := holds()
+		w.mu.Unlock()
+		if yes {
+			return
+		}
+		select {
+		case <-w.news:
+		case <-late:
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.t.Fatalf("waited in vain for: %s; synced %d times, stale %v, there is %+v", what, w.synced, w.stale, w.all)
+		}
+	}
+}
+
+// is waits for the user's database to come to that phase, and returns it.
+func (w *watched) is(user playground.User, phase playground.Phase) (db playground.Database) {
+	w.t.Helper()
+	w.until(fmt.Sprintf("%v is %q", user, phase), func() bool {
+		db = w.all[user]
+		return db.Phase == phase && w.synced > 0
+	})
+	return db
+}

@@ -1,0 +1,17 @@
+package kube
+
+import "time"
+
+// Hurry shortens the pauses of c's watches, so that tests of lost watches are short.
+func (c *Cluster) Hurry(silence, stale time.Duration) {
+	c.timing = timing{
+		life: 20 * time.Second, silence: silence, stable: 50 * time.Millisecond,
+		first: 10 * time.Millisecond, longest: 100 * time.Millisecond, stale: stale, unfinal: 300 * time.Millisecond,
+	}
+}
+
+// DatabaseLabel and UserNote are what a test plants on objects.
+const (
+	DatabaseLabel = databaseLabel
+	UserNote      = userNote
+)
