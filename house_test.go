@@ -1,0 +1,124 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is our import path.
+const module = "sqlflow.org/sqlflow_playground/"
+
+// mayImport says which packages of ours each package may import: the arrows of the
+// house. A folder that is not listed may import nothing of ours.
+var mayImport = map[string][]string{
+	".":                               {"internal/command"},
+	"internal/command":                {"*"},
+	"handlers":                        {"internal/playground"},
+	"internal/tlsserver":              {},
+	"internal/metrics":                {"internal/playground"},
+	"internal/probe":                  {"internal/playground"},
+	"internal/embedded":               {"internal/playground"},
+	"internal/playground/clustertest": {"internal/playground"},
+	"kube":                            {"internal/playground", "templates"},
+	"kube/workflow":                   {"kube", "couler"},
+	"couler":                          {"couler/program", "couler/quote", "couler/graph", "templates"},
+	"couler/docker":                   {"couler"},
+}
+
+// sources are our Go files outside test/, which is a module of its own, by folder.
+func sources(t *testing.T, tests bool) map[string][]*ast.File {
+	t.Helper()
+	found := map[string][]*ast.File{}
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (name == "test" || d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && name != "."):
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go") && !tests:
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		dir := path.Dir(filepath.ToSlash(name))
+		found[dir] = append(found[dir], file)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestArrowsPointOneWay(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t, false) {
+		allowed := mayImport[dir]
+		for _, file := range files {
+			for _, spec := range file.Imports {
+				name, err := strconv.Unquote(spec.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ours, ok := strings.CutPrefix(name, module)
+				if !ok || slices.Contains(allowed, "*") || slices.Contains(allowed, ours) {
+					continue
+				}
+				t.Errorf("%s imports %s; mayImport in house_test.go does not allow it", dir, ours)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t, false) {
+		docs := 0
+		for _, file := range files {
+			if file.Doc != nil {
+				docs++
+			}
+		}
+		if docs != 1 {
+			t.Errorf("%s has %d package comments, want one", dir, docs)
+		}
+	}
+}
+
+func TestNoShellIsStarted(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t, false) {
+		if dir == "couler" || dir == "couler/quote" {
+			continue // the text of a step's command names bash; nothing there runs it
+		}
+		for _, file := range files {
+			ast.Inspect(file, func(n ast.Node) bool {
+				lit, ok := n.(*ast.BasicLit)
+				if ok && slices.Contains([]string{`"sh"`, `"bash"`, `"/bin/sh"`, `"/bin/bash"`}, lit.Value) {
+					t.Errorf("%s names a shell: %s", dir, lit.Value)
+				}
+				return true
+			})
+		}
+	}
+}
+
+func TestNoPackageHasAnInit(t *testing.T) {
+	t.Parallel()
+	for dir, files := range sources(t, false) {
+		for _, file := range files {
+			for _, d := range file.Decls {
+				if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
+					t.Errorf("%s has an init function", dir)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package command_test
+
+import (
+	"context"
+	"flag"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"sqlflow.org/sqlflow_playground/internal/command"
+)
+
+var update = flag.Bool("update", false, "rewrite what the scripts compare with")
+
+// TestMain makes this test binary also the program that the scripts run.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"sqlflow_playground": func() {
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			code := command.Run(ctx, command.World{
+				Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ(), Version: "v0.0.0-test",
+			})
+			stop()
+			os.Exit(code)
+		},
+	})
+}
+
+// TestScripts runs the command lines in testdata/script, one behaviour a file.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Abs("../../scripts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:           filepath.Join("testdata", "script"),
+		UpdateScripts: *update,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("SCRIPTS", scripts)
+			e.Setenv("HOME", e.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"freeport":  freePort,
+			"listening": listening,
+		},
+	})
+}
+
+// freePort sets the variables named to ports of the loopback interface that are free now.
+func freePort(ts *testscript.TestScript, _ bool, names []string) {
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		ts.Check(err)
+		_, port, err := net.SplitHostPort(l.Addr().String())
+		ts.Check(err)
+		ts.Setenv(name, port)
+		defer l.Close()
+	}
+}
+
+// listening waits until something accepts connections at the port, within the script's deadline.
+func listening(ts *testscript.TestScript, _ bool, args []string) {
+	port, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	for range 3000 {
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = c.Close()
+			return
+		}
+		pause()
+	}
+	ts.Fatalf("nothing listens at %s", address)
+}
