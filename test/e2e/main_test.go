@@ -1,0 +1,106 @@
+// Package e2e tests sqlflow_playground as a whole on a real Kubernetes cluster.
+//
+// All its tests share one cluster, booted when the first of them asks for it
+// and taken down after the last. A cluster that is up already is used and left
+// up; PLAYGROUND_TEST_KEEP=1 leaves up a new one as well, for the next run.
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/test/bed"
+)
+
+// keepVariable names the environment variable that leaves the cluster up.
+const keepVariable = "PLAYGROUND_TEST_KEEP"
+
+// shared is what the tests of this package have in common.
+var shared resources
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if err := shared.release(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+// resources are opened when they are first asked for, and released in reverse.
+type resources struct {
+	mu       sync.Mutex
+	open     map[string]any
+	releases []func(context.Context) error
+}
+
+// logf tells progress that no single test can be blamed for.
+func logf(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+// once gives what open opened under a name, which happens once; a failure is
+// remembered too, so that not every test waits for the same one.
+func once[T any](t *testing.T, name string, open func() (T, func(context.Context) error, error)) T {
+	t.Helper()
+	type result struct {
+		value T
+		err   error
+	}
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	got, ok := shared.open[name].(result)
+	if !ok {
+		value, release, err := open()
+		if release != nil {
+			shared.releases = append(shared.releases, release)
+		}
+		if shared.open == nil {
+			shared.open = map[string]any{}
+		}
+		got = result{value, err}
+		shared.open[name] = got
+	}
+	if got.err != nil {
+		t.Fatalf("%s: %v", name, got.err)
+	}
+	return got.value
+}
+
+func (r *resources) release() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	var errs []error
+	for i := len(r.releases) - 1; i >= 0; i-- {
+		errs = append(errs, r.releases[i](ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// cluster gives the cluster of all tests. A short run, unless it is CI's, skips
+// the test.
+func cluster(t *testing.T) *bed.Bed {
+	t.Helper()
+	if testing.Short() && os.Getenv("CI") == "" {
+		t.Skip("needs a cluster, which a short run does not boot")
+	}
+	return once(t, "boot the cluster", func() (*bed.Bed, func(context.Context) error, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // cold, its programs are built
+		defer cancel()
+		o := bed.Options{Logf: logf}
+		if b, err := bed.Open(o); err == nil && b.Healthy(ctx) == nil {
+			return b, nil, nil
+		}
+		b, err := bed.Up(ctx, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		if os.Getenv(keepVariable) != "" {
+			return b, nil, nil
+		}
+		return b, b.Down, nil
+	})
+}
