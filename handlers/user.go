@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,61 +20,45 @@ const maxBody = 64 << 10
 // bodyUser reads {"user_id": "..."} from the body, whatever the content type says:
 // the notebook plugin sends JSON as a form. Other fields are ignored.
 func (x *exchange) bodyUser() (playground.User, error) {
-	tooLarge := playground.Errorf(TooLarge, "the body is larger than %d bytes", maxBody)
 	if x.r.ContentLength > maxBody {
 		x.w.Header().Set("Connection", "close") // rather than read the rest
-		return "", tooLarge
+		return "", tooLarge()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return "", tooLarge
+			return "", tooLarge()
 		}
 		return "", &playground.Error{Code: playground.BadRequest, Message: "the body broke off", Err: err}
 	}
 	return parseUser(body)
 }
 
-// parseUser finds user_id in a JSON object. It is stricter than encoding/json
-// alone, which folds case, takes the last of several and replaces what is not
-// Unicode: each of these could make one user's id into another's.
+func tooLarge() error {
+	return playground.Errorf(TooLarge, "the body is larger than %d bytes", maxBody)
+}
+
+// parseUser finds user_id in a JSON object. It is stricter than encoding/json alone,
+// which folds case, takes the last of several and replaces what is not Unicode: each
+// of these could make one user's id into another's.
 func parseUser(body []byte) (playground.User, error) {
 	bad := func(why string) (playground.User, error) {
 		return "", playground.Errorf(playground.BadRequest, `the body must be JSON like {"user_id": "id"}: %s`, why)
 	}
-	if !utf8.Valid(body) {
+	switch {
+	case !utf8.Valid(body):
 		return bad("it is not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
-		return bad("it is no JSON object")
-	}
-	var value json.RawMessage
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return bad("it is not valid JSON")
-		}
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return bad("it is not valid JSON")
-		}
-		if key != "user_id" {
-			continue
-		}
-		if value != nil {
-			return bad("user_id is there twice")
-		}
-		value = raw
-	}
-	if _, err := dec.Token(); err != nil {
+	case !json.Valid(body):
 		return bad("it is not valid JSON")
 	}
-	if _, err := dec.Token(); err != io.EOF {
-		return bad("something follows the object")
-	}
-	if value == nil {
+	value, times := member(body, "user_id")
+	switch {
+	case times < 0:
+		return bad("it is no object")
+	case times == 0:
 		return playground.ParseUser("")
+	case times > 1:
+		return bad("user_id is there twice")
 	}
 	var id string
 	if value[0] != '"' || json.Unmarshal(value, &id) != nil {
