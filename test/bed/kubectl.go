@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -15,10 +16,26 @@ import (
 // those for administrators outside of a user's.
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+// lookPath finds a program on the PATH or where administrators have theirs.
+func lookPath(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	for _, dir := range filepath.SplitList(searchPath) {
+		if err == nil {
+			break
+		}
+		path, err = exec.LookPath(filepath.Join(dir, name))
+	}
+	return path, err
+}
+
 // run runs a program to its end and gives what it printed. The error carries
 // the command and the last of what it complained about.
 func (b *Bed) run(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	program, err := lookPath(args[0])
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, program, args[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "KUBECONFIG="+b.Kubeconfig())
 	cmd.Stdin = stdin
 	cmd.WaitDelay = 5 * time.Second

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +33,7 @@ func checkMachine() error {
 	}
 	var things, packages []string
 	for thing, name := range debianPackages() {
-		if _, err := exec.LookPath(thing); err != nil {
+		if _, err := lookPath(thing); err != nil {
 			things, packages = append(things, filepath.Base(thing)), append(packages, name)
 		}
 	}

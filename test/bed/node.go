@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"text/template"
@@ -89,7 +88,7 @@ func (b *Bed) describeNode(pause string) error {
 	if err := b.writeJSON(b.proxyConfig(), "kube-proxy.json"); err != nil {
 		return err
 	}
-	containerd, err := exec.LookPath("containerd")
+	containerd, err := lookPath("containerd")
 	if err != nil {
 		return err
 	}

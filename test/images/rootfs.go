@@ -53,7 +53,8 @@ func (d debian) tar(ctx context.Context, scratch, name string) error {
 		return err
 	}
 	args := []string{"--variant=minbase", "--include=" + strings.Join(d.include, ","), debianSuite, dir}
-	cmd := exec.CommandContext(ctx, "debootstrap", args...)
+	cmd := exec.CommandContext(ctx, "/usr/sbin/debootstrap", args...)
+	cmd.Env = append(os.Environ(), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
 	// What debootstrap mounts disappears with it, however it ends.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	if err := runLogged(cmd); err != nil {
