@@ -1,0 +1,56 @@
+package workflow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Logs calls line for each line that a step has printed, of its last try. With follow it
+// first waits until the step has begun, and then goes on until its container ends.
+//
+// The error is ErrNotFound, ErrNoLogs, an error of line, ctx's, or that of kubectl.
+func (c *Cluster) Logs(ctx context.Context, name, step string, follow bool, line func([]byte) error) error {
+	status, err := c.Status(ctx, name)
+	if err != nil {
+		return err
+	}
+	s := status.Step(step)
+	if s == nil {
+		return fmt.Errorf("the workflow %s has no step %.80q", name, step)
+	}
+	if follow && !s.Begun && !s.State.Ended() {
+		err := c.in(status.Namespace).Watch(ctx, name, func(now *Status) error {
+			if s = now.Step(step); s == nil || s.Begun || s.State.Ended() {
+				return errBegun
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errBegun) {
+			return err
+		}
+	}
+	switch {
+	case s == nil || s.Pod == "" && s.State.Ended():
+		return fmt.Errorf("%s: its pod is gone, or it had none: %w", step, ErrNoLogs)
+	case !s.Begun:
+		return fmt.Errorf("%s has not begun: %w", step, ErrNoLogs)
+	}
+	return c.PodLogs(ctx, status.Namespace, s.Pod, s.Container, follow, line)
+}
+
+var errBegun = errors.New("the step has begun")
+
+// PodLogs calls line for each line that a container has printed. With follow it goes on
+// until the container ends. The container must have begun.
+func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string, follow bool, line func([]byte) error) error {
+	args := []string{"logs", pod, "--container=" + container}
+	if follow {
+		args = append(args, "--follow")
+	}
+	err := c.kubectl.Stream(ctx, line, c.in(namespace).command(args...)...)
+	if err != nil {
+		return fmt.Errorf("read the logs of %s: %w", pod, err)
+	}
+	return nil
+}
