@@ -55,15 +55,21 @@ func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 		ctx, cancel = context.WithTimeoutCause(ctx, s.Timeout, fmt.Errorf("it took longer than %v", s.Timeout))
 		defer cancel()
 	}
-	config, host := r.container(s)
-	created, err := r.client.ContainerCreate(ctx, client.ContainerCreateOptions{Config: config, HostConfig: host, Name: r.name(s)})
-	if err != nil {
-		return 0, r.cause(ctx, err)
+	if ctx.Err() != nil {
+		return TimedOut, context.Cause(ctx)
 	}
-	// The container must end even though ctx has.
-	lasting := context.WithoutCancel(ctx)
+	// The calls below outlast ctx: one that is broken off may have done its
+	// work all the same, and the container it made would remain, or be
+	// killed where it should be stopped.
+	lasting, done := outlasting(ctx, r.o.Grace+cleaning)
+	defer done()
+	config, host := r.container(s)
+	created, err := r.client.ContainerCreate(lasting, client.ContainerCreateOptions{Config: config, HostConfig: host, Name: r.name(s)})
+	if err != nil {
+		return 0, err
+	}
 	defer func() {
-		ending, cancel := context.WithTimeout(lasting, cleaning)
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaning)
 		defer cancel()
 		if _, e := r.client.ContainerRemove(ending, created.ID, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true}); e != nil {
 			err = errors.Join(err, fmt.Errorf("its container %s remains: %w", created.ID, e))
@@ -82,11 +88,9 @@ func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 		errs.flush()
 		copied <- err
 	}()
-	waiting, stopWaiting := context.WithCancel(lasting)
-	defer stopWaiting()
-	wait := r.client.ContainerWait(waiting, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
-	if _, err := r.client.ContainerStart(ctx, created.ID, client.ContainerStartOptions{}); err != nil {
-		return 0, r.cause(ctx, err)
+	wait := r.client.ContainerWait(lasting, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
+	if _, err := r.client.ContainerStart(lasting, created.ID, client.ContainerStartOptions{}); err != nil {
+		return 0, err
 	}
 	var stopped error
 	select {
@@ -121,18 +125,22 @@ func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 	return code, stopped
 }
 
-// cause says why a call to Docker failed: because ctx ended, when it did.
-func (r *run) cause(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
+// outlasting is a context that ends some time after ctx does, so that nothing
+// waits for ever for a Docker Engine that hangs.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(by):
+			cancel()
+		case <-lasting.Done():
+		}
+	})
+	return lasting, cancel
 }
 
 // stop ends a container, politely first.
 func (r *run) stop(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, r.o.Grace+cleaning)
-	defer cancel()
 	seconds := int((r.o.Grace + time.Second - 1) / time.Second)
 	_, err := r.client.ContainerStop(ctx, id, client.ContainerStopOptions{Timeout: &seconds})
 	return err
