@@ -42,21 +42,46 @@ SELECT CONCAT(name, ' has ', moons, ' moons') AS told FROM planets ORDER BY moon
 	}
 }
 
-// Each of the two inserts takes ten seconds, and remembers when it ran.
+// Both inserts read a table that the test holds locked until both wait for it.
 func parallelStatements(t *testing.T, s *scene) {
+	gate, err := s.data.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gate.Close()
+	if _, err := gate.ExecContext(t.Context(), "CREATE TABLE gate AS SELECT 7 AS n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := gate.ExecContext(t.Context(), "LOCK TABLES gate WRITE"); err != nil {
+		t.Fatal(err)
+	}
 	options := s.options()
 	options.Parallel = true
-	r := s.compile(t, `CREATE TABLE a (begun DATETIME(6), slept INT, ended DATETIME(6));
-CREATE TABLE b (begun DATETIME(6), slept INT, ended DATETIME(6));
-INSERT INTO a SELECT NOW(6), SLEEP(10), SYSDATE(6);
-INSERT INTO b SELECT NOW(6), SLEEP(10), SYSDATE(6);
-CREATE TABLE c AS SELECT a.begun < b.ended AND b.begun < a.ended AS overlapped FROM a, b;`, options)
-	r.succeeded(t)
-	if got := s.data.one(t, "SELECT overlapped FROM c"); got != "1" {
-		t.Errorf("the two inserts ran one after the other")
+	r := s.compile(t, `CREATE TABLE a (n INT);
+CREATE TABLE b (n INT);
+INSERT INTO a SELECT n FROM gate;
+INSERT INTO b SELECT n FROM gate;
+CREATE TABLE c AS SELECT a.n + b.n AS sum FROM a, b;`, options)
+	eventually(t, "both inserts run", runLimit, s.running(t, "INSERT INTO _ SELECT n FROM gate", "2"))
+	if pods := r.pods(t); len(pods) != 4 {
+		t.Errorf("%d steps were started, want all but the last", len(pods))
 	}
-	if got := len(r.pods(t)); got != 5 {
-		t.Errorf("%d steps ran, want 5", got)
+	if _, err := gate.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
+		t.Fatal(err)
+	}
+	r.succeeded(t)
+	if got := s.data.one(t, "SELECT sum FROM c"); got != "14" {
+		t.Errorf("the last step found %s, want 14", got)
+	}
+}
+
+// running checks how many statements like a pattern run in the database.
+func (s *scene) running(t *testing.T, pattern, want string) func() error {
+	return func() error {
+		if got := s.data.one(t, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE ?", pattern+"%"); got != want {
+			return fmt.Errorf("%s of %s run", got, want)
+		}
+		return nil
 	}
 }
 
@@ -88,30 +113,19 @@ func stoppedProgram(t *testing.T, s *scene) {
 	r := s.compile(t, `CREATE TABLE before_it (n INT);
 INSERT INTO before_it SELECT SLEEP(900);
 CREATE TABLE after_it (n INT);`, s.options())
-	const asleep = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'INSERT INTO before_it SELECT SLEEP%'"
-	sleeping := func(want string) func() error {
-		return func() error {
-			if got := s.data.one(t, asleep); got != want {
-				return fmt.Errorf("%s statements sleep", got)
-			}
-			return nil
-		}
-	}
-	eventually(t, "the second step runs", runLimit, sleeping("1"))
+	const second = "INSERT INTO before_it SELECT SLEEP"
+	eventually(t, "the second step runs", runLimit, s.running(t, second, "1"))
 	start := time.Now()
 	r.kubectl(t, "", "patch", r.resource, r.name, "--type=merge", "--patch="+r.stop)
 	if got := r.end(t); got != "Failed" && got != "Cancelled" {
 		t.Errorf("the workflow ended %s, want Failed or Cancelled", got)
 	}
-	eventually(t, "the statement ends", time.Minute, sleeping("0"))
+	eventually(t, "the statement ends", time.Minute, s.running(t, second, "0"))
 	if took := time.Since(start); took > time.Minute {
 		t.Errorf("it stopped after %s", took)
 	}
 	if got := s.tables(t); got != "before_it" {
 		t.Errorf("the tables are %q, want before_it alone", got)
-	}
-	if got := s.data.one(t, "SELECT COUNT(*) FROM before_it"); got != "0" {
-		t.Error("the second step came to its end")
 	}
 	eventually(t, "no pod runs", time.Minute, func() error {
 		for step, p := range r.pods(t) {

@@ -110,7 +110,7 @@ func (s *scene) describe(t *testing.T) {
 		{"get", s.resource + ",pods", "--output=wide"},
 		{"get", s.resource, "--output=jsonpath={.items[*].status}"},
 		{"logs", "--selector=" + s.label, "--container=" + s.container, "--prefix", "--tail=20"},
-		{"get", "events", "--sort-by=.lastTimestamp"},
+		{"get", "events", "--field-selector=type=Warning"},
 	} {
 		out, err := s.Kubectl(ctx, nil, append(args, "--namespace="+s.namespace)...)
 		t.Logf("kubectl %s: %v\n%.8000s", strings.Join(args, " "), err, out)
