@@ -11,21 +11,27 @@ import (
 	"testing"
 )
 
-// traces lists everything on this machine that a cluster changes: processes,
-// mounts, network, rules, cgroups, kernel settings, sockets.
-func traces(t *testing.T) map[string][]string {
+// processes lists those with a command line that matches.
+func processes(t *testing.T, pattern string) (found []string) {
 	t.Helper()
-	found := map[string][]string{}
 	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := regexp.MustCompile(`sqlflow_playground/(run|bin)/|mariadbd|/pause|containerd-shim`)
+	ours := regexp.MustCompile(pattern)
 	for _, name := range lines {
 		if line, err := os.ReadFile(name); err == nil && ours.Match(line) {
-			found["processes"] = append(found["processes"], string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
+	return found
+}
+
+// traces lists everything on this machine that a real cluster changes:
+// processes, mounts, network, rules, cgroups, kernel settings, sockets.
+func traces(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{"processes": processes(t, `/run/real/|mariadbd|/pause|containerd-shim`)}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
