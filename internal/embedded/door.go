@@ -55,7 +55,7 @@ func (d *door) answer() {
 		d.mu.Lock()
 		s := d.server
 		d.mu.Unlock()
-		if s == nil || !s.inbox.put(conn) {
+		if s == nil || !s.inbox.put(&wire{Conn: conn}) {
 			refuse(conn)
 		}
 	}

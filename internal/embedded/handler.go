@@ -39,22 +39,63 @@ func (h *handler) ComInitDB(c *mysql.Conn, name string) (err error) {
 
 func (h *handler) ComQuery(ctx context.Context, c *mysql.Conn, query string, callback mysql.ResultSpoolFn) (err error) {
 	defer h.caught(c, query, &err)
+	leave, err := h.enter(c, query)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return h.Handler.ComQuery(ctx, c, query, callback)
 }
 
 func (h *handler) ComMultiQuery(ctx context.Context, c *mysql.Conn, query string, callback mysql.ResultSpoolFn) (rest string, err error) {
 	defer h.caught(c, query, &err)
+	leave, err := h.enter(c, query)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	return h.Handler.ComMultiQuery(ctx, c, query, callback)
 }
 
 func (h *handler) ComPrepare(ctx context.Context, c *mysql.Conn, query string, prepare *mysql.PrepareData) (fields []*querypb.Field, err error) {
 	defer h.caught(c, query, &err)
+	if err := tooDeep(query); err != nil {
+		return nil, err
+	}
+	leave, err := h.server.gate.enter(c, reads) // it looks at tables, whatever the statement will do
+	if err != nil {
+		return nil, err
+	}
+	defer func() { leave(h.server.session(c)) }()
 	return h.Handler.ComPrepare(ctx, c, query, prepare)
 }
 
 func (h *handler) ComStmtExecute(ctx context.Context, c *mysql.Conn, prepare *mysql.PrepareData, callback func(*sqltypes.Result) error) (err error) {
 	defer h.caught(c, prepare.PrepareStmt, &err)
+	leave, err := h.enter(c, prepare.PrepareStmt)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return h.Handler.ComStmtExecute(ctx, c, prepare, callback)
+}
+
+func (h *handler) ComResetConnection(c *mysql.Conn) (err error) {
+	defer h.caught(c, "", &err)
+	defer h.server.gate.gone(c) // the new session has written nothing
+	return h.Handler.ComResetConnection(c)
+}
+
+// enter waits until statement may run on c; leave must be called after it.
+func (h *handler) enter(c *mysql.Conn, statement string) (leave func(), err error) {
+	if err := tooDeep(statement); err != nil {
+		return nil, err
+	}
+	left, err := h.server.gate.enter(c, kindOf(statement))
+	if err != nil {
+		return nil, err
+	}
+	return func() { left(h.server.session(c)) }, nil
 }
 
 // caught ends a panic: the client reads an error, and then its connection ends,

@@ -2,9 +2,9 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net"
 	"sync"
 	"time"
 
@@ -13,6 +13,7 @@ import (
 	mysqlserver "github.com/dolthub/go-mysql-server/server"
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/analyzer"
+	"github.com/dolthub/go-mysql-server/sql/mysql_db"
 	"github.com/dolthub/go-mysql-server/sql/variables"
 	"github.com/dolthub/vitess/go/mysql"
 	"github.com/sirupsen/logrus"
@@ -37,8 +38,12 @@ type server struct {
 	log     logrus.FieldLogger
 	now     func() time.Time
 
+	gate     *gate
+	memory   *memory.DbProvider
+	stopping chan struct{} // closed when close begins
+
 	mu       sync.Mutex
-	open     map[*mysql.Conn]struct{}
+	open     map[*mysql.Conn]*memory.Session // nil until the first command
 	accepted int64
 	closed   bool
 	idle     chan struct{} // closed when no connection is left after closed
@@ -52,19 +57,22 @@ var statusVariables = sync.OnceFunc(variables.InitStatusVariables)
 func newServer(tables []table, log logrus.FieldLogger, now func() time.Time) (*server, error) {
 	s := &server{
 		inbox: newInbox(), started: now(), log: log, now: now,
-		open: map[*mysql.Conn]struct{}{}, idle: make(chan struct{}),
+		open: map[*mysql.Conn]*memory.Session{}, idle: make(chan struct{}), stopping: make(chan struct{}),
 	}
-	databases := memory.NewDBProvider(memory.NewDatabase(irisDatabase), memory.NewDatabase(modelsDatabase))
+	s.gate = newGate(s.stopping)
+	s.memory = memory.NewDBProvider(memory.NewDatabase(irisDatabase), memory.NewDatabase(modelsDatabase))
 
 	statusVariables()
-	s.engine = sqle.New(analyzer.NewDefault(databases), nil)
+	s.engine = sqle.New(analyzer.NewDefault(databases{s.memory}), nil)
+	s.engine.Analyzer.ExecBuilder.PriorityBuilder = fence{s}
 	users := s.engine.Analyzer.Catalog.MySQLDb
+	users.SetPersister(&mysql_db.NoopPersister{})
 	edit := users.Editor()
 	users.AddSuperUser(edit, account, "%", password)
 	edit.Close()
 
-	ctx := sql.NewContext(context.Background(), sql.WithSession(memory.NewSession(sql.NewBaseSession(), databases)))
-	db, err := databases.Database(ctx, irisDatabase)
+	ctx := sql.NewContext(context.Background(), sql.WithSession(memory.NewSession(sql.NewBaseSession(), s.memory)))
+	db, err := s.memory.Database(ctx, irisDatabase)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +88,7 @@ func newServer(tables []table, log logrus.FieldLogger, now func() time.Time) (*s
 		MaxConnections:   maxConnections,
 		ConnReadTimeout:  idleTimeout,
 		ConnWriteTimeout: writeTimeout,
-	}, s.engine, sql.NewContext, memory.NewSessionBuilder(databases), nil, func(h mysql.Handler) (mysql.Handler, error) {
+	}, s.engine, sql.NewContext, s.newSession, nil, func(h mysql.Handler) (mysql.Handler, error) {
 		return &handler{Handler: h, server: s}, nil
 	})
 	if err != nil {
@@ -100,6 +108,7 @@ func (s *server) close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
+		close(s.stopping)
 		if len(s.open) == 0 {
 			close(s.idle)
 		}
@@ -108,7 +117,7 @@ func (s *server) close(ctx context.Context) error {
 		c.Close()
 	}
 	s.mu.Unlock()
-	if err := s.engine.Close(); err != nil {
+	if err := s.engine.Close(); err != nil && !errors.Is(err, context.Canceled) { // its own cancelation
 		return err
 	}
 	select {
@@ -121,11 +130,33 @@ func (s *server) close(ctx context.Context) error {
 	}
 }
 
+// newSession makes the session of a connection, or a new one after COM_RESET_CONNECTION.
+func (s *server) newSession(ctx context.Context, c *mysql.Conn, address string) (sql.Session, error) {
+	base, err := sql.BaseSessionFromConnection(ctx, c, address)
+	if err != nil {
+		return nil, err
+	}
+	session := memory.NewSession(base, committer{DatabaseProvider: s.memory, gate: s.gate, conn: c})
+	session.SetGlobals(memory.GlobalsMap{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.open[c]; ok {
+		s.open[c] = session
+	}
+	return session, nil
+}
+
+func (s *server) session(c *mysql.Conn) *memory.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open[c]
+}
+
 // entered counts c in; false means that the server is closed.
 func (s *server) entered(c *mysql.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open[c] = struct{}{}
+	s.open[c] = nil
 	s.accepted++
 	return !s.closed
 }
@@ -134,6 +165,7 @@ func (s *server) left(c *mysql.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
+	s.gate.gone(c)
 	if s.closed && len(s.open) == 0 {
 		close(s.idle)
 	}
@@ -161,5 +193,3 @@ func (s *server) ping(ctx context.Context) error {
 	}
 	return nil
 }
-
-var _ net.Listener = (*inbox)(nil)
