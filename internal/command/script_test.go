@@ -2,9 +2,12 @@ package command_test
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -47,9 +50,20 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "tornado" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			err := exec.Command("/usr/bin/python3", "-c", "import tornado").Run()
+			if err != nil && os.Getenv("CI") != "" {
+				return false, fmt.Errorf("python3-tornado is needed in CI: %w", err)
+			}
+			return err == nil, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport":  freePort,
 			"listening": listening,
+			"refused":   refused,
 		},
 	})
 }
@@ -80,4 +94,19 @@ func listening(ts *testscript.TestScript, _ bool, args []string) {
 		pause()
 	}
 	ts.Fatalf("nothing listens at %s", address)
+}
+
+// refused waits until the server gives the client of the env file no answer any more: it
+// reads its revocation list when that changes, a moment after the key tool wrote it.
+func refused(ts *testscript.TestScript, _ bool, args []string) {
+	for range 1000 {
+		if err := ts.Exec("sqlflow_playground", "client", "db", "--env_file", args[0]); err != nil {
+			if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 3 {
+				ts.Fatalf("the client ended with %v, want exit status 3", err)
+			}
+			return
+		}
+		pause()
+	}
+	ts.Fatalf("the client is still served")
 }
