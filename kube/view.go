@@ -98,9 +98,6 @@ func (v *view) compose(name string, t trio) playground.Database {
 	switch {
 	case db.Phase == playground.Released:
 		db.ReleasedAt = t.record.released
-	case db.Phase == playground.Ready && db.Address == "":
-		// Somebody deleted the service; the next Start makes it anew.
-		db.Phase, db.Reason = playground.Starting, "the pod is ready and has no service"
 	case db.Phase == playground.None && t.service != nil:
 		db.User = t.service.user
 	}

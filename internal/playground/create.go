@@ -153,6 +153,7 @@ type bringing struct {
 	old     string // the pod that was there before
 	stopped bool   // old had failed and was taken away
 	started bool   // a pod was asked for and has not been seen yet
+	served  bool   // a service was asked for beside a pod that is ready
 }
 
 func (b *bringing) run(ctx context.Context) error {
@@ -163,7 +164,14 @@ func (b *bringing) run(ctx context.Context) error {
 		case Ready:
 			b.started = false
 			if db.Address == "" {
-				break // its service is still to come
+				// Its service is still to come, or somebody deleted it: Start makes both.
+				if !b.served {
+					b.served = true
+					if err := b.m.cluster.Start(ctx, b.e.user); err != nil && !errors.Is(err, ErrLeaving) {
+						return err
+					}
+				}
+				break
 			}
 			if err := b.m.answers(ctx, b.e, db, changed); !errors.Is(err, errChanged) {
 				return err

@@ -19,7 +19,8 @@ const (
 	Released Phase = "released"
 	// Starting: a pod is there and not yet ready.
 	Starting Phase = "starting"
-	// Ready: the pod passes its readiness probe.
+	// Ready: the pod passes its readiness probe. Without an Address its service is
+	// missing, and Start makes it.
 	Ready Phase = "ready"
 	// Failed: the pod can never become ready by itself; Reason says why.
 	Failed Phase = "failed"

@@ -112,6 +112,10 @@ func (f *fakeCluster) Start(_ context.Context, user playground.User) error {
 	switch {
 	case r == nil:
 		return playground.ErrNoRecord
+	case r.Address == "":
+		r.Address = "10.0.1." + f.tick() + ":3306"
+		f.change(user)
+		return nil
 	case r.Pod.UID != "":
 		return nil
 	}
@@ -193,6 +197,14 @@ func (f *fakeCluster) vanish(user playground.User, pod string) {
 		r.Phase, r.Reason, r.Pod = playground.Missing, "", playground.Version{}
 		f.change(user)
 	}
+}
+
+// loseService deletes the service, as somebody with kubectl might.
+func (f *fakeCluster) loseService(user playground.User) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.records[user].Address = ""
+	f.change(user)
 }
 
 func (f *fakeCluster) Remove(_ context.Context, user playground.User) error {

@@ -310,6 +310,18 @@ func TestHealing(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a service that somebody deleted is made anew", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			f := newFakeCluster()
+			m := run(t, "a", f, &fakeProber{}, nil)
+			mustCreate(t, m, "ann")
+			f.loseService("ann")
+			time.Sleep(time.Minute)
+			if s := m.Database("ann"); s.State != playground.StateReady || s.DataSource == "" {
+				t.Errorf("status %+v, want ready with an address", s)
+			}
+		})
+	})
 	t.Run("what a killed server left half-made is finished by the next", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			f := newFakeCluster()

@@ -29,13 +29,14 @@ func (m *Manager) heal(e *entry, why string) {
 	})
 }
 
-// healIfDue begins to make e's pod anew if its record is alive and the pod vanished
-// or broke. m.mu is held.
+// healIfDue begins to make e's pod or service anew if its record is alive and they
+// vanished or broke. m.mu is held.
 func (m *Manager) healIfDue(e *entry) {
 	if e.op != nil || m.closing || m.stale != nil || e.db.Record == (Version{}) {
 		return
 	}
-	if e.db.Phase != Missing && e.db.Phase != Failed {
+	homeless := e.db.Phase == Ready && e.db.Address == "" // its service was deleted
+	if e.db.Phase != Missing && e.db.Phase != Failed && !homeless {
 		return
 	}
 	select {
