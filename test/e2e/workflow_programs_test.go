@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sqlflow.org/sqlflow_playground/couler"
+	"sqlflow.org/sqlflow_playground/kube/workflow"
 )
 
 // The tests below hold for every engine; workflow_argo_test.go and
@@ -17,7 +18,10 @@ func programs() map[string]func(*testing.T, *scene) {
 		"three statements":    threeStatements,
 		"parallel":            parallelStatements,
 		"failing second step": failingStep,
-		"stop in the middle":  stoppedProgram,
+		"stop in the middle":  stopped,
+		"end in the middle":   terminated,
+		"delete":              deleted,
+		"fetch":               fetched,
 		"secret":              secretOfTheCluster,
 		"nasty texts":         nastyTexts,
 		"nasty environment":   nastyEnvironment,
@@ -35,7 +39,7 @@ SELECT CONCAT(name, ' has ', moons, ' moons') AS told FROM planets ORDER BY moon
 	if got := r.log(t, "s3-normal"); !strings.Contains(got, "Mars has 2 moons") || !strings.Contains(got, "Neptune has 16 moons") {
 		t.Errorf("the third step said %q", got)
 	}
-	for _, step := range steps(3) {
+	for _, step := range []string{"s1-normal", "s2-normal", "s3-normal"} {
 		if log := r.log(t, step); strings.Contains(log, s.data.password) {
 			t.Errorf("the log of %s tells the password: %s", step, log)
 		}
@@ -63,8 +67,8 @@ INSERT INTO a SELECT n FROM gate;
 INSERT INTO b SELECT n FROM gate;
 CREATE TABLE c AS SELECT a.n + b.n AS sum FROM a, b;`, options)
 	eventually(t, "both inserts run", runLimit, s.running(t, "INSERT INTO _ SELECT n FROM gate", "2"))
-	if pods := r.pods(t); len(pods) != 4 {
-		t.Errorf("%d steps were started, want all but the last", len(pods))
+	if n := r.pods(t); n != 4 {
+		t.Errorf("%d steps were started, want all but the last", n)
 	}
 	if _, err := gate.ExecContext(t.Context(), "UNLOCK TABLES"); err != nil {
 		t.Fatal(err)
@@ -89,8 +93,17 @@ func failingStep(t *testing.T, s *scene) {
 	r := s.compile(t, `CREATE TABLE before_it (n INT);
 INSERT INTO nowhere VALUES (1);
 CREATE TABLE after_it (n INT);`, s.options())
-	if got := r.end(t); got != "Failed" {
-		t.Errorf("the workflow ended %s, want Failed", got)
+	status := r.end(t)
+	if status.State != workflow.Failed {
+		t.Errorf("the workflow is %s, want failed", status.State)
+	}
+	for i, want := range []workflow.State{workflow.Succeeded, workflow.Failed, workflow.Skipped} {
+		if got := status.Steps[i]; got.State != want {
+			t.Errorf("%s is %s, want %s", got.Name, got.State, want)
+		}
+	}
+	if failed := status.Steps[1]; code(failed) != "1" {
+		t.Errorf("the exit code of the failing step is %s, want 1", code(failed))
 	}
 	if got := s.tables(t); got != "before_it" {
 		t.Errorf("the tables are %q: the step after the failing one ran, or the one before did not", got)
@@ -98,27 +111,35 @@ CREATE TABLE after_it (n INT);`, s.options())
 	if log := r.log(t, "s2-normal"); !strings.Contains(log, "nowhere") || strings.Contains(log, s.data.password) {
 		t.Errorf("the failing step said %q", log)
 	}
-	pods := r.pods(t)
-	if _, ran := pods["s3-normal"]; ran {
-		t.Error("the third step has a pod")
-	}
-	for _, c := range pods["s2-normal"].Status.ContainerStatuses {
-		if c.Name == r.container && (c.State.Terminated == nil || c.State.Terminated.ExitCode != 1) {
-			t.Errorf("the failing step's container ended %+v, want exit code 1", c.State.Terminated)
-		}
+	if n := r.pods(t); n != 2 {
+		t.Errorf("%d steps have pods, want 2", n)
 	}
 }
 
-func stoppedProgram(t *testing.T, s *scene) {
+func stopped(t *testing.T, s *scene)    { stoppedProgram(t, s, false) }
+func terminated(t *testing.T, s *scene) { stoppedProgram(t, s, true) }
+
+func stoppedProgram(t *testing.T, s *scene, now bool) {
 	r := s.compile(t, `CREATE TABLE before_it (n INT);
 INSERT INTO before_it SELECT SLEEP(900);
 CREATE TABLE after_it (n INT);`, s.options())
 	const second = "INSERT INTO before_it SELECT SLEEP"
 	eventually(t, "the second step runs", runLimit, s.running(t, second, "1"))
 	start := time.Now()
-	r.kubectl(t, "", "patch", r.resource, r.name, "--type=merge", "--patch="+r.stop)
-	if got := r.end(t); got != "Failed" && got != "Cancelled" {
-		t.Errorf("the workflow ended %s, want Failed or Cancelled", got)
+	if err := s.workflows.Stop(t.Context(), r.Name, now); err != nil {
+		t.Fatal(err)
+	}
+	status := r.end(t)
+	if status.State != workflow.Failed || !status.Stopping {
+		t.Errorf("the workflow is %s (asked to stop: %t), want failed", status.State, status.Stopping)
+	}
+	for i, want := range []workflow.State{workflow.Succeeded, workflow.Failed, workflow.Skipped} {
+		if got := status.Steps[i]; got.State != want {
+			t.Errorf("%s is %s, want %s", got.Name, got.State, want)
+		}
+	}
+	if err := s.workflows.Stop(t.Context(), r.Name, now); !errors.Is(err, workflow.ErrFinished) {
+		t.Errorf("stopping it again: %v, want ErrFinished", err)
 	}
 	eventually(t, "the statement ends", time.Minute, s.running(t, second, "0"))
 	if took := time.Since(start); took > time.Minute {
@@ -128,13 +149,37 @@ CREATE TABLE after_it (n INT);`, s.options())
 		t.Errorf("the tables are %q, want before_it alone", got)
 	}
 	eventually(t, "no pod runs", time.Minute, func() error {
-		for step, p := range r.pods(t) {
-			if p.Status.Phase == "Running" || p.Status.Phase == "Pending" {
-				return errors.New(step + " is " + p.Status.Phase)
-			}
+		if n := r.pods(t, "--field-selector=status.phase!=Succeeded,status.phase!=Failed"); n != 0 {
+			return fmt.Errorf("%d pods do", n)
 		}
 		return nil
 	})
+}
+
+// A workflow takes its Secret and its pods with it, running or not.
+func deleted(t *testing.T, s *scene) {
+	r := s.compile(t, "SELECT SLEEP(900);", s.options())
+	eventually(t, "the step runs", runLimit, s.running(t, "SELECT SLEEP(900)", "1"))
+	if n := s.secrets(t); n != 1 {
+		t.Errorf("the workflow has %d secrets, want 1", n)
+	}
+	if err := s.workflows.Delete(t.Context(), r.Name); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "all is gone", 90*time.Second, func() error {
+		if _, err := s.workflows.Status(t.Context(), r.Name); !errors.Is(err, workflow.ErrNotFound) {
+			return fmt.Errorf("the workflow: %v", err)
+		}
+		if pods, secrets := s.pods(t), s.secrets(t); pods+secrets > 0 {
+			return fmt.Errorf("there are %d pods and %d secrets", pods, secrets)
+		}
+		return nil
+	})
+}
+
+func (s *scene) secrets(t *testing.T) int {
+	t.Helper()
+	return len(strings.Fields(s.kubectl(t, "", "get", "secrets", "--output=name")))
 }
 
 // A Secret that the cluster has (SQLFLOW_WORKFLOW_SECRET) becomes variables of
@@ -157,7 +202,7 @@ steps:
 	if err != nil {
 		t.Fatal(err)
 	}
-	manifest, err := w.Emit(s.emits)
+	manifest, err := w.Emit(s.name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,13 +2,14 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/couler"
+	"sqlflow.org/sqlflow_playground/kube"
+	"sqlflow.org/sqlflow_playground/kube/workflow"
 	"sqlflow.org/sqlflow_playground/test/bed"
 	"sqlflow.org/sqlflow_playground/test/engines"
 	"sqlflow.org/sqlflow_playground/test/images"
@@ -19,38 +20,21 @@ const runLimit = 4 * time.Minute
 
 // An engine is what tests need to know of Argo or Tekton.
 type engine struct {
-	emits     couler.Engine
-	install   func(context.Context, *bed.Bed, func(string, ...any)) (*engines.Engine, error)
-	resource  string // the kind of object that a workflow becomes
-	label     string // on a pod: the workflow's name
-	container string // in a pod: the step's own
-	completed string // what kubectl waits for
-	stop      string // a merge patch that stops a workflow
+	name     couler.Engine
+	install  func(context.Context, *bed.Bed, func(string, ...any)) (*engines.Engine, error)
+	resource string // the kind of object that a workflow becomes
 }
 
-func argo() engine {
-	return engine{
-		emits: couler.Argo, install: engines.InstallArgo,
-		resource: "workflow", label: "workflows.argoproj.io/workflow", container: "main",
-		completed: `jsonpath={.metadata.labels.workflows\.argoproj\.io/completed}=true`,
-		stop:      `{"spec": {"shutdown": "Terminate"}}`,
-	}
-}
+func argo() engine { return engine{couler.Argo, engines.InstallArgo, "workflow"} }
 
-func tekton() engine {
-	return engine{
-		emits: couler.Tekton, install: engines.InstallTekton,
-		resource: "pipelinerun", label: "tekton.dev/pipelineRun", container: "step-main",
-		completed: "jsonpath={.status.completionTime}",
-		stop:      `{"spec": {"status": "Cancelled"}}`,
-	}
-}
+func tekton() engine { return engine{couler.Tekton, engines.InstallTekton, "pipelinerun"} }
 
 // A scene is a namespace in which an engine runs workflows, and a database that
 // they work on.
 type scene struct {
 	*bed.Bed
 	engine
+	workflows *workflow.Cluster
 	namespace string
 	data      database
 }
@@ -59,7 +43,7 @@ type scene struct {
 func stage(t *testing.T, e engine) *scene {
 	t.Helper()
 	b := cluster(t)
-	once(t, "install "+string(e.emits), func() (*engines.Engine, func(context.Context) error, error) {
+	once(t, "install "+string(e.name), func() (*engines.Engine, func(context.Context) error, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // cold, it is built
 		defer cancel()
 		installed, err := e.install(ctx, b, logf)
@@ -71,6 +55,11 @@ func stage(t *testing.T, e engine) *scene {
 	s := &scene{Bed: b, engine: e, data: newDatabase(t, b)}
 	s.namespace = strings.TrimSpace(s.kubectl(t, "apiVersion: v1\nkind: Namespace\nmetadata: {generateName: e2e-}\n",
 		"create", "--filename=-", "--output=jsonpath={.metadata.name}"))
+	runner := kube.NewRunner(kube.RunnerOptions{Path: b.KubectlPath(), Kubeconfig: b.Kubeconfig()})
+	var err error
+	if s.workflows, err = workflow.New(workflow.Options{Kubectl: runner, Engine: e.name, Namespace: s.namespace}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.describe(t)
@@ -109,7 +98,6 @@ func (s *scene) describe(t *testing.T) {
 	for _, args := range [][]string{
 		{"get", s.resource + ",pods", "--output=wide"},
 		{"get", s.resource, "--output=jsonpath={.items[*].status}"},
-		{"logs", "--selector=" + s.label, "--container=" + s.container, "--prefix", "--tail=20"},
 		{"get", "events", "--field-selector=type=Warning"},
 	} {
 		out, err := s.Kubectl(ctx, nil, append(args, "--namespace="+s.namespace)...)
@@ -127,7 +115,7 @@ func (s *scene) options() couler.Options { return couler.Options{Image: images.S
 // A run is a workflow that was submitted.
 type run struct {
 	*scene
-	name string
+	workflow.Run
 }
 
 // compile compiles a program for the scene and submits it.
@@ -140,106 +128,89 @@ func (s *scene) compile(t *testing.T, sql string, options couler.Options) run {
 	return s.submit(t, w)
 }
 
-// submit creates a workflow and the Secret that it needs.
 func (s *scene) submit(t *testing.T, w *couler.Workflow) run {
 	t.Helper()
-	manifest, err := w.Emit(s.emits)
+	submitted, err := s.workflows.Submit(t.Context(), w)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r := run{s, submitted}
+	// Nobody who may read workflows shall learn the credentials by it.
+	object := s.kubectl(t, "", "get", s.resource, r.Name, "--output=json")
 	for _, secret := range []string{s.data.password, s.data.source} {
-		if strings.Contains(string(manifest), secret) {
-			t.Errorf("the YAML holds the secret %q:\n%s", secret, manifest)
+		if strings.Contains(object, secret) {
+			t.Errorf("the workflow holds the secret %q:\n%s", secret, object)
 		}
 	}
-	secret, err := w.SecretManifest()
+	return r
+}
+
+// end follows the workflow to its end and gives what it was then. On the way no
+// step may go back to an earlier state, and none may be told twice.
+func (r run) end(t *testing.T) *workflow.Status {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+	defer cancel()
+	order := map[workflow.State]int{
+		workflow.Pending: 0, workflow.Running: 1,
+		workflow.Succeeded: 2, workflow.Failed: 2, workflow.Error: 2, workflow.Skipped: 2,
+	}
+	var last *workflow.Status
+	err := r.workflows.Watch(ctx, r.Name, func(now *workflow.Status) error {
+		for i, step := range now.Steps {
+			if last != nil && order[step.State] < order[last.Steps[i].State] {
+				t.Errorf("%s was %s and then %s", step.Name, last.Steps[i].State, step.State)
+			}
+		}
+		last = now
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(secret) > 0 {
-		s.kubectl(t, string(secret), "apply", "--filename=-")
-	}
-	name := s.kubectl(t, string(manifest), "create", "--filename=-", "--output=jsonpath={.metadata.name}")
-	return run{s, strings.TrimSpace(name)}
+	t.Logf("%s %s %s after %s %s", r.resource, r.Name, last.State, last.Finished.Sub(last.Created), last.Message)
+	return last
 }
 
-// end waits for the end of the workflow and says how it ended: Succeeded,
-// Failed, or the engine's own word.
-func (r run) end(t *testing.T) string {
+// succeeded ends the test unless the workflow and each of its steps succeed.
+func (r run) succeeded(t *testing.T) {
 	t.Helper()
-	start := time.Now()
-	r.kubectl(t, "", "wait", "--for="+r.completed, "--timeout="+runLimit.String(), r.resource+"/"+r.name)
-	var object struct {
-		Status struct {
-			Phase      string
-			Message    string
-			Conditions []struct{ Type, Status, Reason, Message string }
-		}
+	status := r.end(t)
+	if status.State != workflow.Succeeded {
+		t.Fatalf("the workflow is %s: %s", status.State, status.Message)
 	}
-	if err := json.Unmarshal([]byte(r.kubectl(t, "", "get", r.resource, r.name, "--output=json")), &object); err != nil {
-		t.Fatal(err)
-	}
-	phase, message := object.Status.Phase, object.Status.Message
-	for _, c := range object.Status.Conditions {
-		if r.emits == couler.Tekton && c.Type == "Succeeded" {
-			phase, message = c.Reason, c.Message
-		}
-	}
-	t.Logf("%s %s ended %s after %s: %s", r.resource, r.name, phase, time.Since(start).Round(100*time.Millisecond), message)
-	return phase
-}
-
-// A pod is that of a step.
-type pod struct {
-	Metadata struct {
-		Name                string
-		Labels, Annotations map[string]string
-	}
-	Status struct {
-		Phase             string
-		ContainerStatuses []struct {
-			Name  string
-			State struct{ Terminated *struct{ ExitCode int } }
+	for _, step := range status.Steps {
+		if step.State != workflow.Succeeded || step.ExitCode == nil || *step.ExitCode != 0 {
+			t.Errorf("%s is %s, its exit code is %s", step.Name, step.State, code(step))
 		}
 	}
 }
 
-// pods gives the pods of the steps that were started, by the step's name.
-func (r run) pods(t *testing.T) map[string]pod {
-	t.Helper()
-	var list struct{ Items []pod }
-	if err := json.Unmarshal([]byte(r.kubectl(t, "", "get", "pods", "--selector="+r.label+"="+r.name, "--output=json")), &list); err != nil {
-		t.Fatal(err)
+func code(step workflow.Step) string {
+	if step.ExitCode == nil {
+		return "unknown"
 	}
-	found := map[string]pod{}
-	for _, p := range list.Items {
-		step := p.Metadata.Labels["tekton.dev/pipelineTask"]
-		if r.emits == couler.Argo {
-			// Like sqlflow-x7r2p[1].s2-normal, or in a DAG sqlflow-x7r2p.s2-normal.
-			node := p.Metadata.Annotations["workflows.argoproj.io/node-name"]
-			step = node[strings.LastIndex(node, ".")+1:]
-		}
-		found[step] = p
-	}
-	return found
+	return fmt.Sprint(*step.ExitCode)
 }
 
 // log gives what a step wrote.
 func (r run) log(t *testing.T, step string) string {
 	t.Helper()
-	p, ok := r.pods(t)[step]
-	if !ok {
-		t.Fatalf("step %s has no pod", step)
+	var text strings.Builder
+	err := r.workflows.Logs(t.Context(), r.Name, step, false, func(line []byte) error {
+		text.Write(append(line, '\n'))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return r.kubectl(t, "", "logs", p.Metadata.Name, "--container="+r.container)
+	return text.String()
 }
 
-// succeeded ends the test unless the workflow succeeds.
-func (r run) succeeded(t *testing.T) {
+// pods counts the pods of the scene.
+func (s *scene) pods(t *testing.T, args ...string) int {
 	t.Helper()
-	if got := r.end(t); got != "Succeeded" {
-		t.Fatalf("the workflow ended %s", got)
-	}
+	return len(strings.Fields(s.kubectl(t, "", append([]string{"get", "pods", "--output=name"}, args...)...)))
 }
 
 // eventually asks until check agrees.
@@ -260,13 +231,4 @@ func eventually(t *testing.T, what string, limit time.Duration, check func() err
 		case <-ticker.C:
 		}
 	}
-}
-
-// steps gives the names of so many steps of plain SQL.
-func steps(n int) []string {
-	var names []string
-	for i := range n {
-		names = append(names, fmt.Sprintf("s%d-normal", i+1))
-	}
-	return names
 }
