@@ -90,7 +90,7 @@ func newRoot(w World) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%v; see `%s --help`", err, c.CommandPath())
 	})
-	root.AddCommand(newDemo(w), newKeytool(w), newClient(w))
+	root.AddCommand(newDemo(w), newKeytool(w), newClient(w), newWorkflow(w))
 	return root
 }
 
