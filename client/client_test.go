@@ -305,6 +305,8 @@ func TestTheServerIsVerified(t *testing.T) {
 	}{
 		{"its name", "https://localhost", server, ""},
 		{"its address", "https://127.0.0.1", server, ""},
+		{"an old one without names", "https://playground.example", ca.Issue(t, tlstest.Leaf{Name: "server", Old: true}), ""},
+		{"an old one of another authority", "https://localhost", tlstest.NewAuthority(t, "CA").Issue(t, tlstest.Leaf{Old: true}), "unknown authority"},
 		{"another's name", "https://playground.example", server, "playground.example"},
 		{"of another authority", "https://localhost", tlstest.NewAuthority(t, "CA").Issue(t, tlstest.Leaf{Server: true}), "unknown authority"},
 		{"expired", "https://localhost", ca.Issue(t, tlstest.Leaf{Server: true, NotAfter: time.Now().Add(-time.Hour)}), "expired"},

@@ -112,12 +112,17 @@ const welcome = "welcome"
 // serve answers welcome to all who get in, until the test ends.
 func serve(t testing.TB, server *tlsserver.Server, inner net.Listener) {
 	t.Helper()
-	h := server.NewHTTPServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serveHandler(t, server, inner, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := server.Check(r.TLS); err != nil {
 			panic(http.ErrAbortHandler)
 		}
 		_, _ = io.WriteString(w, welcome)
-	}), time.Second)
+	}))
+}
+
+func serveHandler(t testing.TB, server *tlsserver.Server, inner net.Listener, handler http.Handler) {
+	t.Helper()
+	h := server.NewHTTPServer(handler, time.Second)
 	listener := server.Listen(inner)
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(listener) }()

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Listen shakes hands with the clients of inner and returns a listener of *tls.Conn
-// on which that is done, ready for http.Server.Serve. A slow client holds up nobody.
+// Listen shakes hands with the clients of inner and returns a listener for
+// http.Server.Serve: of *tls.Conn for HTTP/2, as http.Server wants them, and of a type
+// that embeds it for HTTP/1. A slow client holds up nobody.
 // Closing it closes inner and every connection that is not handed out yet, and
 // waits for them.
 func (s *Server) Listen(inner net.Listener) net.Listener {
@@ -105,7 +106,11 @@ func (l *listener) shake(raw net.Conn) {
 		return
 	}
 	held.shaken.Store(true)
-	if !l.hand(accepted{conn: conn}) {
+	a := accepted{conn: conn}
+	if conn.ConnectionState().NegotiatedProtocol != "h2" {
+		a.conn = &mended{Conn: conn}
+	}
+	if !l.hand(a) {
 		_ = raw.Close()
 	}
 }

@@ -33,6 +33,7 @@ type Authority struct {
 type Leaf struct {
 	Name     string
 	Server   bool // for localhost, 127.0.0.1 and ::1
+	Old      bool // like gen_cert.sh's: for nothing in particular, and without names of hosts
 	NotAfter time.Time
 }
 
@@ -76,6 +77,9 @@ func (a *Authority) Issue(t testing.TB, leaf Leaf) Pair {
 		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 		template.DNSNames = []string{"localhost"}
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	}
+	if leaf.Old {
+		template.ExtKeyUsage, template.DNSNames, template.IPAddresses = nil, nil, nil
 	}
 	if !leaf.NotAfter.IsZero() {
 		template.NotAfter = leaf.NotAfter
