@@ -38,9 +38,9 @@ func (w *Workflow) Emit(engine Engine) ([]byte, error) {
 	}
 	switch engine {
 	case Argo:
-		return w.emitYAML(w.argo, readArgo)
+		return w.emitYAML(w.argo, readArgo, MaxManifest)
 	case Tekton:
-		return w.emitYAML(w.tekton, w.readTekton)
+		return w.emitYAML(w.tekton, w.readTekton, MaxManifest)
 	case Python:
 		return w.python(), nil
 	}

@@ -14,14 +14,14 @@ import (
 // (core/utils.py) refused more than this.
 const MaxManifest = 1_573_000
 
-// emitYAML writes a document, checks its size, and reads it back.
-func (w *Workflow) emitYAML(build func() (object, error), read func([]byte) (*Workflow, error)) ([]byte, error) {
+// emitYAML writes a document, checks its size (a limit of 0 is none), and reads
+// it back.
+func (w *Workflow) emitYAML(build func() (object, error), read func([]byte) (*Workflow, error), limit int) ([]byte, error) {
 	o, err := build()
 	if err != nil {
 		return nil, err
 	}
-	out := newWriter()
-	out.limit = MaxManifest
+	out := &writer{limit: limit}
 	text := out.document(o)
 	if out.overAt {
 		p := &Problem{Text: fmt.Sprintf("the workflow is too large: %d bytes, and the API server takes about %d; cut the program into several", len(text)-out.comments, MaxManifest)}

@@ -34,8 +34,8 @@ func pythons(t testing.TB) []string {
 	return found
 }
 
-// program writes a workflow's Python program to a file.
-func program(t testing.TB, w *couler.Workflow) string {
+// pythonFile writes a workflow's Python program to a file.
+func pythonFile(t testing.TB, w *couler.Workflow) string {
 	t.Helper()
 	text, err := w.Emit(couler.Python)
 	if err != nil {
@@ -63,13 +63,13 @@ func TestProgramsCompileUnderEverySupportedPython(t *testing.T) {
 	t.Parallel()
 	var files []string
 	for _, w := range goldens(t) {
-		files = append(files, program(t, w))
+		files = append(files, pythonFile(t, w))
 	}
 	var all []couler.Step
 	for _, sql := range nasty {
 		all = append(all, couler.Step{SQL: sql + ";"})
 	}
-	files = append(files, program(t, steps(all...)))
+	files = append(files, pythonFile(t, steps(all...)))
 	versions := pythons(t)
 	t.Logf("with %d interpreters: %v", len(versions), versions)
 	for _, python := range versions {
@@ -99,7 +99,7 @@ func TestAProgramGivesTheStepProgramItsSQLByteForByte(t *testing.T) {
 				all = append(all, couler.Step{SQL: sql, Env: []couler.EnvVar{{Name: "SQL_FILE", Value: filepath.Join(out, fmt.Sprint(i))}}})
 			}
 			// A locale that cannot write most of it must not matter.
-			got := execute(t, folder, []string{python, program(t, steps(all...))}, "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0")
+			got := execute(t, folder, []string{python, pythonFile(t, steps(all...))}, "LC_ALL=C", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0")
 			if got.code != 0 {
 				t.Fatal(got.output)
 			}
@@ -137,7 +137,7 @@ func TestAProgramStopsAtTheStepThatFails(t *testing.T) {
 			t.Parallel()
 			w := steps(couler.Step{SQL: "SELECT 0"}, c.step, couler.Step{Python: "print('never')"})
 			w.OnExit = &couler.Step{Name: "last", Image: "image", Python: "import os\nprint('it', os.environ['SQLFLOW_WORKFLOW_STATUS'])"}
-			got := execute(t, folder, []string{"python3", program(t, w)}, "SQL_FILE="+file)
+			got := execute(t, folder, []string{"python3", pythonFile(t, w)}, "SQL_FILE="+file)
 			if got.code != c.code || !strings.Contains(got.output, c.says) || strings.Contains(got.output, "never") || !strings.HasSuffix(got.output, "it Failed\n") {
 				t.Errorf("got %d and %s", got.code, got.output)
 			}
@@ -153,7 +153,7 @@ func TestAProgramRunsPythonStepsInPlace(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			got := execute(t, t.TempDir(), []string{"python3", program(t, steps(couler.Step{Python: c.body}))})
+			got := execute(t, t.TempDir(), []string{"python3", pythonFile(t, steps(couler.Step{Python: c.body}))})
 			if got.code != c.code || !strings.Contains(got.output, c.output) {
 				t.Errorf("got %+v, want %d and %q", got, c.code, c.output)
 			}
@@ -167,7 +167,7 @@ func TestAProgramTakesCredentialsFromItsEnvironment(t *testing.T) {
 	show := "import os\nprint(os.environ['SQLFLOW_DATASOURCE'], os.environ['SQLFLOW_USER_ID'])"
 	env := []couler.EnvVar{{Name: "SQLFLOW_DATASOURCE", Hidden: secret}, {Name: "SQLFLOW_USER_ID", Value: "al'ice\n$HOME \u00e9"}}
 	w := steps(couler.Step{Python: show, Env: env}, couler.Step{Python: "import os\nprint('SQLFLOW_USER_ID' in os.environ)"})
-	file := program(t, w)
+	file := pythonFile(t, w)
 	if strings.Contains(readFile(t, file), "hunter2") {
 		t.Error("the program holds the credential")
 	}
@@ -179,7 +179,7 @@ func TestAProgramTakesCredentialsFromItsEnvironment(t *testing.T) {
 		t.Errorf("got %+v, want %q", got, want)
 	}
 	w.Secret = ""
-	if got := execute(t, t.TempDir(), []string{"python3", program(t, w)}); got.code != 0 || got.output != want {
+	if got := execute(t, t.TempDir(), []string{"python3", pythonFile(t, w)}); got.code != 0 || got.output != want {
 		t.Errorf("with the credential inside: %+v, want %q", got, want)
 	}
 }
@@ -187,7 +187,7 @@ func TestAProgramTakesCredentialsFromItsEnvironment(t *testing.T) {
 func TestAProgramCallsStepsInAnOrderThatTheirDependenciesAllow(t *testing.T) {
 	t.Parallel()
 	w := steps(couler.Step{Python: "print('one')", After: []string{"s3"}}, couler.Step{Python: "print('two')", After: []string{}}, couler.Step{Python: "print('three')", After: []string{}})
-	got := execute(t, t.TempDir(), []string{"python3", program(t, w)})
+	got := execute(t, t.TempDir(), []string{"python3", pythonFile(t, w)})
 	if want := "[1/3] s2\ntwo\n[2/3] s3\nthree\n[3/3] s1\none\n"; got.output != want {
 		t.Errorf("got %q, want %q", got.output, want)
 	}
@@ -197,7 +197,7 @@ func TestAProgramThatTakesTooLongIsStopped(t *testing.T) {
 	t.Parallel()
 	w := steps(couler.Step{Command: []string{"sleep", "60"}}, couler.Step{Python: "print('never')"})
 	w.Timeout = time.Second
-	if got := execute(t, t.TempDir(), []string{"python3", program(t, w)}); got.code != 124 || strings.Contains(got.output, "never") {
+	if got := execute(t, t.TempDir(), []string{"python3", pythonFile(t, w)}); got.code != 124 || strings.Contains(got.output, "never") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -91,7 +91,7 @@ func (w *Workflow) SecretManifest() ([]byte, error) {
 	if size > maxSecret {
 		return nil, fmt.Errorf("the steps' credentials and variables take %d bytes, and a secret holds %d", size, maxSecret)
 	}
-	out := newWriter().document(object{
+	out := new(writer).document(object{
 		{"apiVersion", "v1"},
 		{"kind", "Secret"},
 		{"metadata", metadata},

@@ -53,8 +53,6 @@ type writer struct {
 	overAt   bool
 }
 
-func newWriter() *writer { return &writer{} }
-
 func (w *writer) document(o object) []byte {
 	w.object(o, "", false)
 	w.mark(nil)
