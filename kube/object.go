@@ -123,6 +123,7 @@ type containerStatus struct {
 type containerState struct {
 	Waiting    *containerTrouble `json:"waiting"`
 	Terminated *containerTrouble `json:"terminated"`
+	Running    *struct{}         `json:"running"`
 }
 
 type containerTrouble struct {
@@ -159,6 +160,7 @@ type pod struct {
 	ready   bool // now or ever
 	phase   playground.Phase
 	reason  string
+	stage   playground.Stage
 	ip      string
 }
 
@@ -187,6 +189,9 @@ func podOf(o *object, user playground.User, before *pod, waitForNodes bool) *pod
 		leaving: !o.Metadata.DeletionTimestamp.IsZero(), ip: o.Status.PodIP,
 	}
 	p.phase, p.reason = o.Status.verdict(waitForNodes, wasReady)
+	if p.phase == playground.Starting {
+		p.stage = o.Status.stage()
+	}
 	p.ready = wasReady || p.phase == playground.Ready
 	return p
 }

@@ -38,6 +38,23 @@ func (s podStatus) verdict(waitForNodes, wasReady bool) (playground.Phase, strin
 	return playground.Starting, waiting
 }
 
+// stage says how far a pod that starts has come. The kubelet does not tell pulling an
+// image from making the container: both are ContainerCreating.
+func (s podStatus) stage() playground.Stage {
+	if scheduled, _ := s.condition("PodScheduled"); scheduled.Status != "True" {
+		return ""
+	}
+	for _, c := range s.ContainerStatuses {
+		if c.State.Running != nil {
+			return playground.Started
+		}
+		if c.State.Waiting != nil {
+			return playground.Pulling
+		}
+	}
+	return playground.Scheduled
+}
+
 func (s podStatus) condition(kind string) (condition, bool) {
 	for _, c := range s.Conditions {
 		if c.Type == kind {

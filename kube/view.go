@@ -95,6 +95,9 @@ func (v *view) compose(name string, t trio) playground.Database {
 	}
 	db.Address = v.address(t)
 	db.Phase, db.Reason = phaseOf(t)
+	if db.Phase == playground.Starting {
+		db.Stage = t.pod.stage
+	}
 	switch {
 	case db.Phase == playground.Released:
 		db.ReleasedAt = t.record.released

@@ -357,11 +357,28 @@ func (m *Manager) Database(user User) Status {
 	if e, ok := m.users[user]; ok {
 		return m.status(e)
 	}
+	return m.absent(user)
+}
+
+// absent describes a user without an entry: there is no database, perhaps because it
+// could not start. m.mu is held.
+func (m *Manager) absent(user User) Status {
 	s := Status{User: user, State: StateNone}
 	if reason, ok := m.failures.reason(user); ok {
 		s.State, s.Reason = StateFailed, reason
 	}
 	return s
+}
+
+// Follow tells about user's database, and gives a channel that is closed when there is
+// news of it; then ask again.
+func (m *Manager) Follow(user User) (Status, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.users[user]; ok {
+		return m.status(e), e.changed
+	}
+	return m.absent(user), m.entered
 }
 
 // Databases tells about all of them, in no order.
@@ -394,7 +411,10 @@ func (m *Manager) status(e *entry) Status {
 	}
 	switch {
 	case e.op != nil && e.op.brings:
-		s.State, s.Ahead = StateCreating, m.queue.ahead(e.op.ticket)
+		s.State, s.Stage, s.Ahead = StateCreating, e.db.Stage, m.queue.ahead(e.op.ticket)
+		if s.Ahead > 0 {
+			s.Stage = Queued
+		}
 	case m.isReady(e) || e.db.Phase == Ready && e.op == nil:
 		s.State, s.Reason = StateReady, ""
 	case e.db.Phase == Failed:

@@ -28,6 +28,16 @@ const (
 	Leaving Phase = "leaving"
 )
 
+// Stage is how far a database that is starting has come.
+type Stage string
+
+const (
+	Queued    Stage = "queued"    // other creations are before it
+	Scheduled Stage = "scheduled" // it has a node
+	Pulling   Stage = "pulling"   // its image is pulled, its container made
+	Started   Stage = "started"   // its container runs; MySQL is coming up
+)
+
 // Version names one state of one object: UID says which incarnation of the name,
 // Resource which change (Kubernetes' metadata.uid and metadata.resourceVersion).
 type Version struct{ UID, Resource string }
@@ -39,6 +49,8 @@ type Database struct {
 	Phase Phase
 	// Reason is the cluster's own words: why it failed, or what it waits for.
 	Reason string
+	// Stage tells more of phase Starting; "" before it has a node.
+	Stage Stage
 	// Address is host:port of MySQL, stable while the record lives; "" until known.
 	Address string
 	// Created is when the record was made, DataSince when the data in it began

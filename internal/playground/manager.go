@@ -85,6 +85,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	users    map[User]*entry
+	entered  chan struct{}     // closed and made anew whenever a user gets an entry
 	mangled  map[string][]User // ids by what remains of them unescaped in a URL
 	failures failures
 	stale    error // why the watch is behind
@@ -97,7 +98,7 @@ type Manager struct {
 type entry struct {
 	user    User
 	db      Database
-	changed chan struct{} // closed and made anew whenever db changes
+	changed chan struct{} // closed and made anew whenever db or op changes
 	op      *operation    // what is in flight, if anything
 
 	answered string    // the pod (UID) that answered a query
@@ -110,6 +111,12 @@ type entry struct {
 
 	healAt  time.Time // no healing before
 	backoff time.Duration
+}
+
+// tell wakes all who wait for news of e. Manager.mu is held.
+func (e *entry) tell() {
+	close(e.changed)
+	e.changed = make(chan struct{})
 }
 
 // operation is the one thing in flight for a user.
@@ -133,6 +140,7 @@ func NewManager(c Cluster, p Prober, o Options, log logrus.FieldLogger, r Record
 		synced:  make(chan struct{}),
 		begun:   time.Now(),
 		users:   map[User]*entry{},
+		entered: make(chan struct{}),
 		mangled: map[string][]User{},
 	}
 	m.work, m.abort = context.WithCancelCause(context.Background())
@@ -245,8 +253,7 @@ func (m *Manager) observe(db Database) {
 	if db.Phase == Ready {
 		e.ready = true
 	}
-	close(e.changed)
-	e.changed = make(chan struct{})
+	e.tell()
 	if e.dirty && !db.Marked.IsZero() {
 		m.flushNow() // a reaper of another replica does not know of this use yet
 	}
@@ -258,6 +265,8 @@ func (m *Manager) observe(db Database) {
 func (m *Manager) enter(user User) *entry {
 	e := &entry{user: user, db: Database{User: user}, changed: make(chan struct{})}
 	m.users[user] = e
+	close(m.entered)
+	m.entered = make(chan struct{})
 	if raw := user.unescaped(); raw != string(user) {
 		m.mangled[raw] = append(m.mangled[raw], user)
 	}
@@ -296,6 +305,7 @@ func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operat
 		return op
 	}
 	e.op = op
+	e.tell()
 	m.group.Go(func() {
 		defer cancel(nil)
 		err := guarded(func() error { return run(ctx, op) })
@@ -304,6 +314,7 @@ func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operat
 		op.err = err
 		e.op = nil
 		close(op.done)
+		e.tell()
 		if err == nil && brings {
 			e.backoff, e.healAt = 0, time.Time{}
 		} else if err != nil {

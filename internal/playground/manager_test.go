@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -180,6 +181,35 @@ func TestAnUnreachableClusterIsToldAtOnceAndOthersAreStillServed(t *testing.T) {
 		}
 		if _, err := m.Beat(gateway, "ann"); err != nil {
 			t.Errorf("heart beat: %v", err)
+		}
+	})
+}
+
+func TestFollowTellsHowACreationGoes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFakeCluster()
+		m := run(t, "a", f, &fakeProber{}, nil)
+		var states []playground.State
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				s, news := m.Follow("ann")
+				if n := len(states); n == 0 || states[n-1] != s.State {
+					states = append(states, s.State)
+				}
+				if s.State == playground.StateReady {
+					return
+				}
+				<-news
+			}
+		}()
+		synctest.Wait()
+		mustCreate(t, m, "ann")
+		<-ended
+		want := []playground.State{playground.StateNone, playground.StateCreating, playground.StateReady}
+		if !slices.Equal(states, want) {
+			t.Errorf("states %v, want %v", states, want)
 		}
 	})
 }

@@ -20,6 +20,8 @@ type Status struct {
 	User   User
 	State  State
 	Reason string // the cluster's own words, while creating or failed
+	// Stage is how far it has come while creating; "" when that is not known.
+	Stage Stage
 	// Address is host:port of MySQL, and DataSource what SQLFlow connects by; both are
 	// "" unless State is ready.
 	Address, DataSource string
