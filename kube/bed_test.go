@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,7 +26,42 @@ func TestMain(m *testing.M) {
 	if fakekubectl.Called() {
 		os.Exit(fakekubectl.Main())
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if left := leftovers(); left != "" && code == 0 {
+		fmt.Fprintln(os.Stderr, "after all tests there is still:\n"+left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leftovers are child processes, and goroutines in this package's code, that outlive the
+// tests by two seconds.
+func leftovers() (left string) {
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		left = children()
+		stacks := make([]byte, 1<<20)
+		for goroutine := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(goroutine, "sqlflow_playground/kube.") {
+				left += goroutine + "\n"
+			}
+		}
+		if left == "" {
+			return ""
+		}
+	}
+	return left
+}
+
+func children() (all string) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, file := range stats {
+		text, _ := os.ReadFile(file)
+		_, rest, _ := strings.Cut(string(text), ") ") // after the name: state, parent
+		if f := strings.Fields(rest); len(f) > 1 && f[1] == strconv.Itoa(os.Getpid()) {
+			all += "child: " + string(text)
+		}
+	}
+	return all
 }
 
 // bed is a cluster to test on, with the test in the role of scheduler and kubelet.
@@ -253,7 +291,8 @@ func (w *watched) is(user playground.User, phase playground.Phase) (db playgroun
 	w.t.Helper()
 	w.until(fmt.Sprintf("%v is %q", user, phase), func() bool {
 		db = w.all[user]
-		return db.Phase == phase && w.synced > 0
+		// The service's news may come after the pod's.
+		return db.Phase == phase && w.synced > 0 && (phase != playground.Ready || db.Address != "")
 	})
 	return db
 }
