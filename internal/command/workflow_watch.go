@@ -120,11 +120,6 @@ func (w *watcher) show(ctx context.Context, d display) (last *workflow.Status, e
 			w.tell(ctx, event{status: s})
 			return ctx.Err()
 		})
-		if err == nil { // the last pods may have come after the workflow's end
-			if s, again := w.cluster.Status(ctx, w.name); again == nil {
-				w.tell(ctx, event{status: s})
-			}
-		}
 		w.tell(ctx, event{over: true, err: err})
 	})
 	ticker := time.NewTicker(frame)

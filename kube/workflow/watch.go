@@ -21,8 +21,8 @@ const (
 	watchPatience = 2 * time.Minute        // out of touch for so long ends Watch
 )
 
-// Watch calls tell with the workflow as it is, then after every change, until it has
-// ended. Calls come one at a time; between two of them changes are gathered.
+// Watch calls tell with the workflow as it is, then after every change, and last with its
+// end. Calls come one at a time; between two of them changes are gathered.
 //
 // Watch returns nil after tell saw the end. The error is ErrNotFound, also when the
 // workflow is deleted meanwhile; an error of tell; ctx's; or that of kubectl when the
@@ -82,11 +82,16 @@ func (c *Cluster) watch(ctx context.Context, name string, tell func(*Status) err
 		if status == nil {
 			continue
 		}
+		if status.State.Ended() {
+			// The other watch may be behind. What is read now is not, for an
+			// engine writes the end of the steps first.
+			if whole, err := c.Status(ctx, name); err == nil {
+				status = whole
+			}
+			return tell(status)
+		}
 		if err := tell(status); err != nil {
 			return err
-		}
-		if status.State.Ended() {
-			return nil
 		}
 	}
 }
