@@ -39,6 +39,10 @@ func Load(file io.Reader, session Session, options Options) (*Workflow, error) {
 	}
 	l := &loader{reader: reader{bad: map[int]bool{}}, w: newWorkflow(session, options)}
 	l.image, l.resources, l.retries = options.image(), options.Resources, options.Retries
+	l.known = map[SecretKey]Credential{}
+	for key, value := range options.SecretValues {
+		l.known[SecretKey{options.SecretName, key}] = value
+	}
 	l.env = map[string]EnvVar{}
 	for _, e := range stepEnv(session, options) {
 		l.env[e.Name] = e
@@ -60,6 +64,7 @@ func Load(file io.Reader, session Session, options Options) (*Workflow, error) {
 type loader struct {
 	reader
 	w         *Workflow
+	known     map[SecretKey]Credential // values of the Secret in the options
 	image     string
 	env       map[string]EnvVar
 	resources map[string]string
@@ -204,6 +209,7 @@ func (l *loader) environment(n *yaml.Node, there map[string]EnvVar) map[string]E
 			if e.From.Name == "" {
 				l.wrong(pair.value, "the secret of %.80q has no name", e.Name)
 			}
+			e.Hidden = l.known[e.From]
 		} else {
 			l.scalar(pair.value, &e.Value)
 		}

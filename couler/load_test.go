@@ -34,6 +34,23 @@ func TestAWorkflowFileIsFilledInFromTheSessionAndTheOptions(t *testing.T) {
 	}
 }
 
+func TestAFileMayNameAKeyWhoseValueTheOptionsKnow(t *testing.T) {
+	t.Parallel()
+	options := couler.Options{SecretName: "db", SecretValues: map[string]couler.Credential{"pass": "known"}}
+	w, err := couler.Load(strings.NewReader("steps:\n- sql: SELECT 1\n  env: {P: {secret: db, key: pass}, Q: {secret: db}}\n"), couler.Session{}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range w.Steps[0].Env {
+		if e.Name == "P" && e.Hidden != "known" || e.Name == "Q" && (e.Hidden != "" || e.From.Key != "Q") {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if _, err := w.Steps[0].Environ(); err == nil || !strings.Contains(err.Error(), "the value of Q is the key Q of the secret db") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestStepsOfAFileFollowEachOtherUnlessItSaysOtherwise(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
