@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"time"
 )
 
@@ -74,7 +73,7 @@ func (r *Runner) Run(ctx context.Context, stdin []byte, args ...string) (stdout 
 			return err
 		})
 	})
-	return out.Bytes(), err
+	return out.kept.Bytes(), err
 }
 
 // Read runs kubectl and has read consume its standard output while it runs, so that
@@ -183,7 +182,7 @@ func (r *Runner) start(ctx context.Context, stdin []byte, args []string, consume
 
 	switch {
 	case waited != nil && (consumed == nil || errors.Is(consumed, os.ErrDeadlineExceeded)):
-		return r.failed(ctx, argv, stderr.String(), waited)
+		return r.failed(ctx, argv, stderr.kept.String(), waited)
 	case consumed != nil:
 		return consumed
 	}
@@ -227,22 +226,20 @@ func passes(name string) bool {
 	return false
 }
 
-// capped keeps at most so many bytes; then it fails, or drops the rest.
+// capped keeps at most so many bytes; then it fails, or drops the rest. (It does not
+// embed its buffer: io.Copy would find ReadFrom there and go round the limit.)
 type capped struct {
-	bytes.Buffer
-	mu   sync.Mutex
+	kept bytes.Buffer
 	most int
 	drop bool
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	room := c.most - c.Len()
+	room := c.most - c.kept.Len()
 	if len(p) <= room {
-		return c.Buffer.Write(p)
+		return c.kept.Write(p)
 	}
-	c.Buffer.Write(p[:max(room, 0)])
+	c.kept.Write(p[:max(room, 0)])
 	if c.drop {
 		return len(p), nil
 	}

@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,7 +29,8 @@ type Fault struct {
 	//	hang        no answer until SIGTERM; nothing is done
 	//	hang after  it is done, but there is no answer until SIGTERM
 	//	hang deaf   no answer until SIGKILL
-	//	hang family no answer until SIGTERM, and a child that holds the output and ignores it
+	//	hang family no answer until SIGTERM, and a child that holds the output and ignores
+	//	            the signal; its process id is in the file family
 	//	die half    half of it is done, or half of the answer printed, then SIGKILL
 	Do             string
 	Stdout, Stderr string
@@ -105,6 +107,9 @@ func (f *Fault) strike(c *call) error {
 		child := exec.Command("/bin/sh", "-c", `trap "" TERM; sleep 3600`)
 		child.Stdout, child.Stderr = os.Stdout, os.Stderr
 		if err := child.Start(); err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.store.path("family"), []byte(strconv.Itoa(child.Process.Pid)), 0o600); err != nil {
 			return err
 		}
 		return hang()

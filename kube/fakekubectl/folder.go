@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // Namespace is the current one of every folder.
@@ -219,4 +220,17 @@ func (f *Folder) Mend() {
 		}
 		return nil
 	})
+}
+
+// Eventually waits until holds, for what no event tells of (a process that starts or
+// ends); it fails the test after ten seconds.
+func (f *Folder) Eventually(what string, holds func() bool) {
+	f.t.Helper()
+	for range 1000 {
+		if holds() {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	f.t.Fatalf("waited in vain for: %s", what)
 }

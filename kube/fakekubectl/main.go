@@ -120,10 +120,11 @@ func (c *call) do() error {
 	if config == "" {
 		config = os.Getenv("KUBECONFIG")
 	}
-	if c.verb == "version" && c.flags["client"] == "true" {
-		return c.version()
-	}
+	clientOnly := c.verb == "version" && c.flags["client"] == "true"
 	if _, err := os.Stat(config); err != nil {
+		if clientOnly {
+			return c.version()
+		}
 		if c.verb == "config" {
 			return failf("error: current-context must exist in order to minify")
 		}
@@ -141,8 +142,11 @@ func (c *call) do() error {
 	if err != nil {
 		return err
 	}
-	if f != nil {
+	switch {
+	case f != nil:
 		return f.strike(c)
+	case clientOnly:
+		return c.version()
 	}
 	return c.honest()
 }

@@ -292,4 +292,3 @@ func merge(target, change dict) dict {
 	}
 	return out
 }
-
