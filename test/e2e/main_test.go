@@ -8,6 +8,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -20,12 +21,19 @@ import (
 // keepVariable names the environment variable that leaves the cluster up.
 const keepVariable = "PLAYGROUND_TEST_KEEP"
 
+// parallel is how many tests run at once: most of them wait for the cluster.
+const parallel = "6"
+
 // shared is what the tests of this package have in common.
 var shared resources
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", parallel); err != nil {
+		panic(err)
+	}
+	flag.Parse()
 	code := m.Run()
-	if err := shared.release(); err != nil {
+	if err := errors.Join(shared.release(), shared.results.write()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}
@@ -37,6 +45,7 @@ type resources struct {
 	mu       sync.Mutex
 	open     map[string]any
 	releases []func(context.Context) error
+	results  table
 }
 
 // logf tells progress that no single test can be blamed for.

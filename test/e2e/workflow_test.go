@@ -193,12 +193,18 @@ func code(step workflow.Step) string {
 	return fmt.Sprint(*step.ExitCode)
 }
 
+// executors is in the line that Argo's executor adds to what a step wrote
+// (argo-workflows, cmd/argoexec/commands/emissary.go).
+const executors = `msg="sub-process exited" argo=true`
+
 // log gives what a step wrote.
 func (r run) log(t *testing.T, step string) string {
 	t.Helper()
 	var text strings.Builder
 	err := r.workflows.Logs(t.Context(), r.Name, step, false, func(line []byte) error {
-		text.Write(append(line, '\n'))
+		if !strings.Contains(string(line), executors) {
+			text.WriteString(string(line) + "\n")
+		}
 		return nil
 	})
 	if err != nil {

@@ -1,0 +1,235 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/test/bed"
+)
+
+// A site is one playground: a namespace of its own, a key store made by the key
+// tool, and the servers that a test starts on it.
+type site struct {
+	*bed.Bed
+	program    string // sqlflow_playground
+	namespace  string
+	kubeconfig string // the administrator's, with that namespace as its own
+	keys       string // the key store
+}
+
+// program builds the server as it is shipped: static and alone in one file.
+func program(t *testing.T) string {
+	t.Helper()
+	return once(t, "build the server", func() (string, func(context.Context) error, error) {
+		dir, err := os.MkdirTemp("", "sqlflow_playground")
+		if err != nil {
+			return "", nil, err
+		}
+		remove := func(context.Context) error { return os.RemoveAll(dir) }
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // cold, all is compiled
+		defer cancel()
+		path := filepath.Join(dir, "sqlflow_playground")
+		build := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-tags=gms_pure_go", "-ldflags=-s -w", "-o", path, ".")
+		build.Dir = "../.."
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", remove, fmt.Errorf("%w\n%s", err, out)
+		}
+		return path, remove, nil
+	})
+}
+
+// newSite makes a playground on the real cluster. It goes with the test.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	return newSiteOn(t, cluster(t))
+}
+
+func newSiteOn(t *testing.T, b *bed.Bed) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{Bed: b, program: program(t), kubeconfig: filepath.Join(dir, "kubeconfig"), keys: filepath.Join(dir, "key_store")}
+	s.namespace = strings.TrimSpace(s.kubectl(t, "apiVersion: v1\nkind: Namespace\nmetadata: {generateName: playground-}\n",
+		"create", "--filename=-", "--output=jsonpath={.metadata.name}"))
+	t.Cleanup(func() {
+		if t.Failed() {
+			s.describe(t)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if _, err := b.Kubectl(ctx, nil, "delete", "namespace", s.namespace, "--wait=false"); err != nil {
+			t.Error(err)
+		}
+	})
+	s.useAccount(t, b.Kubeconfig())
+	return s
+}
+
+// useAccount has the servers that start from now on act as the account of a
+// kubeconfig.
+func (s *site) useAccount(t *testing.T, kubeconfig string) {
+	t.Helper()
+	text, err := os.ReadFile(kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.kubeconfig, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl(t, "", "config", "set-context", "--current", "--kubeconfig="+s.kubeconfig)
+}
+
+// kubectl runs kubectl as the administrator in the site's namespace and ends the
+// test if it fails.
+func (s *site) kubectl(t *testing.T, stdin string, args ...string) string {
+	t.Helper()
+	out, err := s.tryKubectl(t.Context(), stdin, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (s *site) tryKubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	if s.namespace != "" {
+		args = append(args[:1:1], append([]string{"--namespace=" + s.namespace}, args[1:]...)...)
+	}
+	out, err := s.Kubectl(ctx, strings.NewReader(stdin), args...)
+	return string(out), err
+}
+
+// keytool runs the key tool on the site's key store.
+func (s *site) keytool(t *testing.T, args ...string) string {
+	t.Helper()
+	return s.run(t, append([]string{"keytool"}, append(args, "--key_store="+s.keys)...)...)
+}
+
+// run runs the program to its end and gives its standard output.
+func (s *site) run(t *testing.T, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.program, args...)
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, exit.Stderr)
+		}
+		t.Fatalf("sqlflow_playground %s: %v", strings.Join(args, " "), err)
+	}
+	return string(out)
+}
+
+// describe logs what a failed test leaves behind.
+func (s *site) describe(t *testing.T) {
+	for _, args := range [][]string{
+		{"get", "leases,services,pods", "--output=wide"},
+		{"get", "events", "--sort-by=.lastTimestamp"},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		out, err := s.tryKubectl(ctx, "", args...)
+		cancel()
+		t.Logf("kubectl %s: %v\n%.8000s", strings.Join(args, " "), err, out)
+	}
+}
+
+// An object is what the tests look at of leases, services and pods.
+type object struct {
+	Kind     string
+	Metadata struct {
+		Name, Namespace, UID string
+		Labels, Annotations  map[string]string
+		DeletionTimestamp    string
+	}
+	Spec struct {
+		ClusterIP string
+		RenewTime time.Time
+	}
+	Status struct {
+		Phase      string
+		Conditions []struct{ Type, Status string }
+	}
+}
+
+func (o object) ready() bool {
+	for _, c := range o.Status.Conditions {
+		if c.Type == "Ready" {
+			return c.Status == "True" && o.Metadata.DeletionTimestamp == ""
+		}
+	}
+	return false
+}
+
+// objects lists all objects of the resources, such as "leases,services,pods".
+func (s *site) objects(ctx context.Context, resources string, args ...string) ([]object, error) {
+	out, err := s.tryKubectl(ctx, "", append([]string{"get", resources, "--output=json"}, args...)...)
+	if err != nil {
+		return nil, err
+	}
+	var list struct{ Items []object }
+	err = json.Unmarshal([]byte(out), &list)
+	return list.Items, err
+}
+
+// databaseLabel is on everything of a user's database, and its value is the name.
+const databaseLabel = "sqlflow.org/database"
+
+// databases lists the objects of databases only, by kind.
+func (s *site) databases(t *testing.T) map[string][]object {
+	t.Helper()
+	all, err := s.objects(t.Context(), "leases.coordination.k8s.io,services,pods", "--selector="+databaseLabel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string][]object{}
+	for _, o := range all {
+		found[o.Kind] = append(found[o.Kind], o)
+	}
+	return found
+}
+
+// pod gives the pod of a user with a plain id.
+func (s *site) pod(ctx context.Context, user string) (object, error) {
+	out, err := s.tryKubectl(ctx, "", "get", "pod", "sqlflow-mysql-"+user, "--output=json")
+	if err != nil {
+		return object{}, err
+	}
+	var o object
+	err = json.Unmarshal([]byte(out), &o)
+	return o, err
+}
+
+// uid is the identity of a user's pod.
+func (s *site) uid(t *testing.T, user string) string {
+	t.Helper()
+	o, err := s.pod(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Metadata.UID
+}
+
+// nothingLeft checks that nothing of any database is there.
+func (s *site) nothingLeft(t *testing.T) {
+	t.Helper()
+	eventually(t, "nothing is left", 20*time.Second, func() error {
+		all, err := s.objects(t.Context(), "leases.coordination.k8s.io,services,pods")
+		for _, o := range all {
+			if strings.HasPrefix(o.Metadata.Name, "sqlflow-mysql-") {
+				err = errors.Join(err, fmt.Errorf("%s %s is there", o.Kind, o.Metadata.Name))
+			}
+		}
+		return err
+	})
+}
