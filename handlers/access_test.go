@@ -322,9 +322,13 @@ func TestHeartBeatsAreSilentUnlessDebugging(t *testing.T) {
 		log.SetLevel(level)
 		for _, l := range []logrus.FieldLogger{log, log.WithField("part", "api")} {
 			text.Reset()
-			newAPI(t, l, handlers.Options{}).ServeHTTP(httptest.NewRecorder(), as(t.Context(), ann, "GET", "/api/heart_beat?user_id=ann"))
-			if got := text.Len() > 0; got != want {
+			w := httptest.NewRecorder()
+			newAPI(t, l, handlers.Options{}).ServeHTTP(w, as(t.Context(), ann, "GET", "/api/heart_beat?user_id=ann"))
+			if got := text.Len() > 0; got != want || w.Body.String() != "hello ann" {
 				t.Errorf("at level %v: %q", level, text.String())
+			}
+			if id := w.Header().Get("X-Request-Id"); (id != "") != want {
+				t.Errorf("at level %v: X-Request-Id is %q", level, id)
 			}
 		}
 	}

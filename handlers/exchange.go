@@ -24,6 +24,9 @@ type exchange struct {
 	client playground.Client
 	began  time.Time
 
+	// silent: nothing is logged if all goes well, and then an id would lead nowhere.
+	silent bool
+
 	user   playground.User // whom it is about, once known
 	status int             // what was answered; 0: nothing yet
 	err    error           // what went wrong
@@ -40,7 +43,7 @@ func (a *API) answer(rt *route, w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	x.id, x.client = a.newID(), conn.client
-	w.Header().Set("X-Request-Id", x.id)
+	x.silent = rt.frequent && !debugging(a.Log)
 	defer a.finish(rt, x)
 
 	if x.err = a.admit(rt, x.client); x.err == nil {
@@ -98,11 +101,11 @@ func (a *API) finish(rt *route, x *exchange) {
 
 // log writes the one line that each request gets.
 func (a *API) log(rt *route, x *exchange) {
-	if x.err == nil && rt.frequent && !debugging(a.Log) {
+	if x.err == nil && x.silent {
 		return
 	}
 	// A line that went well has eight fields at most: a map of that size is cheap,
-	// and logrus copies it three times.
+	// and logrus copies it twice.
 	fields := logrus.Fields{
 		"request_id": x.id,
 		"remote":     x.r.RemoteAddr,
@@ -131,7 +134,7 @@ func (a *API) log(rt *route, x *exchange) {
 	if x.err != nil || audit == "" {
 		fields["route"], fields["status"] = rt.path, x.status
 	}
-	log := a.Log.WithFields(fields)
+	log := withFields(a.Log, fields)
 	switch {
 	case x.status >= http.StatusInternalServerError && x.status != http.StatusServiceUnavailable:
 		log.Error("request failed")
@@ -179,6 +182,9 @@ func (x *exchange) replyJSON(status int, body any) {
 
 func (x *exchange) reply(status int, contentType string, body []byte) {
 	x.w.Header().Set("Content-Type", contentType)
+	if x.err != nil || !x.silent {
+		x.w.Header().Set("X-Request-Id", x.id)
+	}
 	x.status = status
 	x.w.WriteHeader(status)
 	// A client that is gone needs no error.
@@ -190,6 +196,15 @@ func bounded(s string) string {
 		return s[:longestLogged] + "..."
 	}
 	return s
+}
+
+// withFields is log.WithFields, which copies the fields, without the copy where
+// nothing needs one.
+func withFields(log logrus.FieldLogger, fields logrus.Fields) logrus.FieldLogger {
+	if l, ok := log.(*logrus.Logger); ok {
+		return &logrus.Entry{Logger: l, Data: fields}
+	}
+	return log.WithFields(fields)
 }
 
 // debugging asks before a line is made, because making it costs more than the answer.

@@ -1,6 +1,10 @@
 package handlers
 
-import "encoding/json"
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+)
 
 // member finds the member of that name in a JSON object that is known to be valid,
 // and tells how many there are of it: -1 if the text is no object.
@@ -13,7 +17,7 @@ func member(object []byte, name string) (value []byte, times int) {
 		key := object[i:text(object, i)]
 		i = blanks(object, blanks(object, i+len(key))+1) // over the colon
 		end := element(object, i)
-		if isText(key, name) {
+		if said(key) == name {
 			value = object[i:end]
 			times++
 		}
@@ -24,13 +28,16 @@ func member(object []byte, name string) (value []byte, times int) {
 	return value, times
 }
 
-// isText reports whether a JSON string says s.
-func isText(literal []byte, s string) bool {
-	if string(literal[1:len(literal)-1]) == s {
-		return true
+// said is the text of a valid JSON string.
+func said(literal []byte) string {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return string(literal[1 : len(literal)-1])
 	}
-	var said string
-	return json.Unmarshal(literal, &said) == nil && said == s
+	var text string
+	if err := json.Unmarshal(literal, &text); err != nil {
+		panic(fmt.Errorf("a string in valid JSON is not valid: %w", err))
+	}
+	return text
 }
 
 // blanks, text and element return where what begins at i ends.
