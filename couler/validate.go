@@ -247,6 +247,9 @@ func (v *validator) env(s *Step) {
 			if !bounded(e.From.Name, subdomain, 253) || !secretKey.MatchString(e.From.Key) {
 				v.add(s, "environment variable %s: %.80q, %.80q is no secret and key", e.Name, e.From.Name, e.From.Key)
 			}
+			if e.From.Name == v.w.Secret {
+				v.add(s, "environment variable %s is a key of the secret %s, which is the workflow's own", e.Name, e.From.Name)
+			}
 			if e.Value != "" {
 				v.add(s, "environment variable %s has a value and a secret", e.Name)
 			}

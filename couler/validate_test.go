@@ -59,6 +59,9 @@ func TestWhatIsWrongWithAWorkflowIsTold(t *testing.T) {
 		{"a value and a secret", func(w *couler.Workflow) {
 			w.Steps[0].Env = []couler.EnvVar{{Name: "A", Value: "x", From: couler.SecretKey{Name: "s", Key: "a"}}}
 		}, "environment variable A has a value and a secret"},
+		{"a key of the workflow's own secret", func(w *couler.Workflow) {
+			w.Steps[0].Env = []couler.EnvVar{{Name: "A", From: couler.SecretKey{Name: "secret", Key: "a"}}}
+		}, "environment variable A is a key of the secret secret, which is the workflow's own"},
 		{"resource", func(w *couler.Workflow) { w.Steps[0].Resources = map[string]string{"cpu": "-1"} }, `step s1: resource "cpu": "-1" is no quantity`},
 		{"unknown volume", func(w *couler.Workflow) { w.Steps[0].Mounts = []couler.Mount{{Volume: "v", Path: "/v"}} }, `it mounts the volume "v", which the workflow has not`},
 		{"Tekton's folder", func(w *couler.Workflow) { mount(w, "/tekton/x") }, `"/tekton/x" is no place to mount a volume`},
