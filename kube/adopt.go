@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -70,24 +71,33 @@ func (c *Cluster) orphans(ctx context.Context) (map[playground.User]*object, err
 }
 
 func (c *Cluster) adopt(ctx context.Context, user playground.User, pod *object) error {
-	_, service, err := c.manifests(user)
+	if err := c.Claim(ctx, user, c.o.Now()); err != nil && !errors.Is(err, playground.ErrExists) {
+		return err
+	}
+	owners, err := c.owners(ctx, []playground.User{user})
 	if err != nil {
 		return err
 	}
-	for _, err := range c.create(ctx, []document{c.lease(claim{user, c.o.Now()}), service}) {
-		if err != nil && ReasonOf(err) != AlreadyExists {
-			return err
-		}
+	if owners[user] == "" {
+		return playground.ErrNoRecord
 	}
-	return c.label(ctx, user, pod)
+	_, service, err := c.manifests(user, owners[user])
+	if err != nil {
+		return err
+	}
+	if m := c.create(ctx, []document{service})[0]; m.err != nil && ReasonOf(m.err) != AlreadyExists {
+		return m.err
+	}
+	return c.label(ctx, user, pod, owners[user])
 }
 
 // label makes pod ours, if it is still as it was seen.
-func (c *Cluster) label(ctx context.Context, user playground.User, pod *object) error {
+func (c *Cluster) label(ctx context.Context, user playground.User, pod *object, record string) error {
 	_, err := c.patch(ctx, document{kind: "Pod", name: pod.Metadata.Name}, fields{"metadata": fields{
 		"resourceVersion": pod.Metadata.ResourceVersion,
 		"labels":          c.labels(user.Name()),
 		"annotations":     fields{userNote: string(user)},
+		"ownerReferences": ownerReferences(user.Name(), record),
 	}})
 	return outOfReach(err)
 }

@@ -89,20 +89,22 @@ func onBoth(t *testing.T, test func(*testing.T, *bed)) {
 		test(t, onFake(t))
 	})
 	t.Run("real", func(t *testing.T) {
-		config := os.Getenv("PLAYGROUND_TEST_KUBECONFIG")
-		if config == "" {
+		if os.Getenv("PLAYGROUND_TEST_KUBECONFIG") == "" {
 			t.Skip("PLAYGROUND_TEST_KUBECONFIG names no real cluster; the fake was tried alone")
 		}
 		t.Parallel()
-		b := &bed{t: t, namespace: fmt.Sprintf("kube-test-%08x", rand.Uint32())}
-		b.options = kube.RunnerOptions{Path: "kubectl", Kubeconfig: config}
-		b.kubectl("create", "namespace", b.namespace)
-		b.options.Namespace = b.namespace
-		t.Cleanup(func() {
-			b.kubectl("delete", "namespace", b.namespace, "--wait=false")
-		})
-		test(t, b)
+		test(t, onReal(t))
 	})
+}
+
+// onReal is a namespace on the cluster that PLAYGROUND_TEST_KUBECONFIG leads to.
+func onReal(t testing.TB) *bed {
+	b := &bed{t: t, namespace: fmt.Sprintf("kube-test-%08x", rand.Uint32())}
+	b.options = kube.RunnerOptions{Path: "kubectl", Kubeconfig: os.Getenv("PLAYGROUND_TEST_KUBECONFIG")}
+	b.kubectl("create", "namespace", b.namespace)
+	b.options.Namespace = b.namespace
+	t.Cleanup(func() { b.kubectl("delete", "namespace", b.namespace, "--wait=false") })
+	return b
 }
 
 func (b *bed) kubectl(args ...string) string {

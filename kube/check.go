@@ -145,7 +145,7 @@ func (c *Cluster) checkPermissions(ctx context.Context) error {
 // is no fault of the templates.
 func (c *Cluster) dryRun(ctx context.Context) error {
 	// An id that gets a hash, so that no user has this name.
-	pod, service, err := c.manifests(playground.User("Dry Run"))
+	pod, service, err := c.manifests(playground.User("Dry Run"), "00000000-0000-0000-0000-000000000000")
 	if err != nil {
 		return err
 	}

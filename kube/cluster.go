@@ -68,6 +68,7 @@ type Cluster struct {
 	timing     timing
 	view       *view
 	claims     *group[claim]
+	fresh      fresh
 	starts     *group[playground.User]
 	reflectors []*reflector
 	told       told

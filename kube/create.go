@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
@@ -21,48 +22,58 @@ type document struct {
 // retryAfter is the pause before what the API server was too busy for is tried again.
 const retryAfter = 200 * time.Millisecond
 
-// create makes all documents with one kubectl and returns one error for each, nil for
-// what was made. What failed for a passing reason (a quota that two replicas counted at
-// once gives Conflict) is tried a second time.
-func (c *Cluster) create(ctx context.Context, documents []document) []error {
-	errs := c.createOnce(ctx, documents)
+// made is what became of one document: a uid or an error.
+type made struct {
+	uid string
+	err error
+}
+
+// create makes all documents with one kubectl. What failed for a passing reason (a quota
+// that two replicas counted at once gives Conflict) is tried a second time.
+func (c *Cluster) create(ctx context.Context, documents []document) []made {
+	all := c.createOnce(ctx, documents)
 	var again []document
 	var at []int
-	for i, err := range errs {
-		if reason := ReasonOf(err); err != nil && (reason == Conflict || reason == Busy) {
+	for i, m := range all {
+		if reason := ReasonOf(m.err); m.err != nil && (reason == Conflict || reason == Busy) {
 			again, at = append(again, documents[i]), append(at, i)
 		}
 	}
 	if len(again) == 0 || !sleep(ctx, retryAfter) {
-		return errs
+		return all
 	}
-	for i, err := range c.createOnce(ctx, again) {
-		errs[at[i]] = err
+	for i, m := range c.createOnce(ctx, again) {
+		all[at[i]] = m
 	}
-	return errs
+	return all
 }
 
-// createOnce asks for the names of what was made on standard output; kubectl goes on
-// after a failure and complains of each on standard error. The documents were checked
-// by a server-side dry run at the start, so kubectl need not fetch the API's schema.
-func (c *Cluster) createOnce(ctx context.Context, documents []document) []error {
+// createOnce has kubectl print kind, name and uid of what was made; it goes on after a
+// failure and complains of each on standard error. The documents were checked by a
+// server-side dry run at the start, so kubectl need not fetch the API's schema.
+func (c *Cluster) createOnce(ctx context.Context, documents []document) []made {
 	var stdin bytes.Buffer
 	for _, d := range documents {
 		stdin.Write(d.json)
 		stdin.WriteByte('\n')
 	}
-	out, err := c.o.Runner.Run(ctx, stdin.Bytes(), "create", "--filename=-", "--output=name", "--validate=false")
-	made := make(map[string]bool)
+	out, err := c.o.Runner.Run(ctx, stdin.Bytes(), "create", "--filename=-", "--validate=false",
+		`--output=jsonpath={.kind} {.metadata.name} {.metadata.uid}{"\n"}`)
+	uids := make(map[string]string)
 	for line := range strings.Lines(string(out)) {
-		made[strings.TrimSpace(line)] = true
-	}
-	errs := make([]error, len(documents))
-	for i, d := range documents {
-		if !made[d.argument()] {
-			errs[i] = d.failure(err)
+		if f := strings.Fields(line); len(f) == 3 && strings.HasSuffix(line, "\n") {
+			uids[f[0]+" "+f[1]] = f[2]
 		}
 	}
-	return errs
+	all := make([]made, len(documents))
+	for i, d := range documents {
+		if uid, ok := uids[d.kind+" "+d.name]; ok {
+			all[i].uid = uid
+		} else {
+			all[i].err = d.failure(err)
+		}
+	}
+	return all
 }
 
 // argument is how kubectl names the object.
@@ -112,14 +123,6 @@ func manifest(value any) []byte {
 
 type fields map[string]any
 
-// metadata of an object of user.
-func (c *Cluster) metadata(user playground.User) fields {
-	return fields{
-		"name": user.Name(), "namespace": c.o.Namespace, "labels": c.labels(user.Name()),
-		"annotations": fields{userNote: string(user), serviceNote: user.Name()},
-	}
-}
-
 // claim is one record to make.
 type claim struct {
 	user playground.User
@@ -146,12 +149,14 @@ func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
 	}
 	made := c.create(ctx, documents)
 	errs := make([]error, len(claims))
-	for i := range claims {
+	for i, each := range claims {
 		switch {
-		case at[i] < 0, ReasonOf(made[at[i]]) == AlreadyExists:
+		case at[i] < 0, ReasonOf(made[at[i]].err) == AlreadyExists:
 			errs[i] = playground.ErrExists
+		case made[at[i]].err != nil:
+			errs[i] = outOfReach(made[at[i]].err)
 		default:
-			errs[i] = outOfReach(made[at[i]])
+			c.fresh.put(each.user.Name(), made[at[i]].uid)
 		}
 	}
 	return errs
@@ -159,7 +164,36 @@ func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
 
 func (c *Cluster) lease(each claim) document {
 	return document{"Lease", each.user.Name(), manifest(fields{
-		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": c.metadata(each.user),
+		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": fields{
+			"name": each.user.Name(), "namespace": c.o.Namespace, "labels": c.labels(each.user.Name()),
+			"annotations": fields{userNote: string(each.user), serviceNote: each.user.Name()},
+		},
 		"spec": fields{"renewTime": microTime(each.at)},
 	})}
+}
+
+// fresh remembers the uids of records that this replica just made, until the watch has
+// told of them or they are changed.
+type fresh struct {
+	mu   sync.Mutex
+	uids map[string]string
+}
+
+func (f *fresh) put(name, uid string) {
+	const most = 10_000 // claims that nobody started; forgetting one costs a look at the cluster
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.uids == nil || len(f.uids) >= most {
+		f.uids = make(map[string]string)
+	}
+	f.uids[name] = uid
+}
+
+// take returns and forgets the uid; "" if there is none.
+func (f *fresh) take(name string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	uid := f.uids[name]
+	delete(f.uids, name)
+	return uid
 }

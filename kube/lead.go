@@ -77,7 +77,7 @@ func (c *Cluster) beginLead(ctx context.Context) (bool, error) {
 		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
 		"metadata": fields{"name": leadName, "namespace": c.o.Namespace, "labels": fields{appLabel: "sqlflow-playground"}},
 		"spec":     fields{"holderIdentity": c.o.Identity, "renewTime": microTime(c.o.Now())},
-	})}})[0]
+	})}})[0].err
 	if ReasonOf(err) == AlreadyExists {
 		return false, nil
 	}

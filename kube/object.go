@@ -59,7 +59,7 @@ type object struct {
 		DeletionTimestamp stamp             `json:"deletionTimestamp"`
 		Labels            map[string]string `json:"labels"`
 		Annotations       map[string]string `json:"annotations"`
-		OwnerReferences   []struct{}        `json:"ownerReferences"`
+		OwnerReferences   []owner           `json:"ownerReferences"`
 	} `json:"metadata"`
 	Spec struct {
 		// of a Service
@@ -76,6 +76,12 @@ type object struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
 	Reason  string `json:"reason"`
+}
+
+// owner is whom an object belongs to; Kubernetes deletes it when its owner is gone.
+type owner struct {
+	Kind string `json:"kind"`
+	UID  string `json:"uid"`
 }
 
 type container struct {
@@ -143,6 +149,16 @@ func (o *object) user() (user playground.User, ok bool) {
 	return user, err == nil && user.Name() == o.Metadata.Name
 }
 
+// owner is the uid of the Lease that o belongs to; "" if it belongs to none.
+func (o *object) owner() string {
+	for _, each := range o.Metadata.OwnerReferences {
+		if each.Kind == "Lease" {
+			return each.UID
+		}
+	}
+	return ""
+}
+
 // record, pod and service are what is remembered of the three objects.
 type record struct {
 	user             playground.User
@@ -162,11 +178,14 @@ type pod struct {
 	reason  string
 	stage   playground.Stage
 	ip      string
+	owner   string // uid of the record it belongs to, if any
 }
 
 type service struct {
-	user playground.User
-	ip   string
+	user  playground.User
+	uid   string
+	ip    string
+	owner string
 }
 
 func recordOf(o *object, user playground.User) *record {
@@ -186,7 +205,7 @@ func podOf(o *object, user playground.User, before *pod, waitForNodes bool) *pod
 	wasReady := before != nil && before.ready && before.version.UID == o.Metadata.UID
 	p := &pod{
 		user: user, version: o.version(), created: o.Metadata.CreationTimestamp.Time,
-		leaving: !o.Metadata.DeletionTimestamp.IsZero(), ip: o.Status.PodIP,
+		leaving: !o.Metadata.DeletionTimestamp.IsZero(), ip: o.Status.PodIP, owner: o.owner(),
 	}
 	p.phase, p.reason = o.Status.verdict(waitForNodes, wasReady)
 	if p.phase == playground.Starting {
@@ -201,7 +220,7 @@ func serviceOf(o *object, user playground.User) *service {
 	if ip == "None" {
 		ip = ""
 	}
-	return &service{user: user, ip: ip}
+	return &service{user: user, uid: o.Metadata.UID, ip: ip, owner: o.owner()}
 }
 
 // decodeObjects reads the JSON documents that kubectl prints one after the other for

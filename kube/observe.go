@@ -28,7 +28,7 @@ func (c *Cluster) Watch(ctx context.Context, o playground.Observer) error {
 		defer close(ended)
 		follow(ctx, c.reflectors)
 	}()
-	w := &watching{cluster: c, observer: o, listed: make(map[string]bool), trouble: make(map[string]error), halves: make(map[string]half)}
+	w := &watching{cluster: c, observer: o, listed: make(map[string]bool), trouble: make(map[string]error), halves: make(map[string]half), held: make(map[string]bool)}
 	defer func() {
 		cancel()
 		<-ended
@@ -76,6 +76,7 @@ type watching struct {
 	stale    bool             // was told
 	synced   bool             // was told
 	halves   map[string]half  // unfinished releases, by name
+	held     map[string]bool  // names whose pod vanished under a mark, not told yet
 	sweeping sync.WaitGroup
 }
 
@@ -131,6 +132,13 @@ func (w *watching) put(kind string, k kept) {
 	if !w.synced || nothing || before == after {
 		return
 	}
+	if after.Phase == playground.Missing && !after.Marked.IsZero() && before.Phase != playground.Missing {
+		// Most likely a reaper released it, and the watch of leases is a moment behind
+		// that of pods.
+		w.held[k.name] = true
+		return
+	}
+	delete(w.held, k.name)
 	if after.User == "" {
 		after.User = before.User
 	}
@@ -187,6 +195,12 @@ func (w *watching) tellStale() {
 // that began them is gone, or could not reach the cluster.
 func (w *watching) sweep(ctx context.Context) {
 	c := w.cluster
+	for name := range w.held {
+		delete(w.held, name)
+		if _, db := c.view.change(name, func(*trio) {}); db.Phase == playground.Missing {
+			w.observer.Changed(db)
+		}
+	}
 	now := time.Now()
 	still := make(map[string]half)
 	for _, name := range c.view.list(trio.unfinishedRelease) {
@@ -201,7 +215,7 @@ func (w *watching) sweep(ctx context.Context) {
 		still[name] = h
 		if now.Sub(h.since) >= c.timing.unfinal {
 			c.o.Log.WithField("user", t.pod.user.String()).Info("a release that was left half done is finished")
-			w.sweeping.Go(func() { c.deletePod(ctx, name, h.uid) })
+			w.sweeping.Go(func() { c.deleteExactly(ctx, c.pods(), name, h.uid) })
 		}
 	}
 	w.halves = still

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
@@ -38,9 +39,10 @@ func (c *Cluster) patch(ctx context.Context, d document, change fields) (playgro
 	return all[0].version(), nil
 }
 
-// patchLeases makes the same change to many leases. One that is not there is neither an
-// error nor made.
-func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields) error {
+// patchLeases makes the same change to many leases and returns their uids by name. One
+// that is not there is neither an error nor made.
+func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields) (map[string]string, error) {
+	uids := make(map[string]string, len(names))
 	var failed error
 	for some := range slices.Chunk(names, mostPatched) {
 		var stdin bytes.Buffer
@@ -48,7 +50,13 @@ func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields
 			stdin.Write(c.stub(document{kind: "Lease", name: name}))
 			stdin.WriteByte('\n')
 		}
-		_, err := c.o.Runner.Run(ctx, stdin.Bytes(), "patch", "--filename=-", "--type=merge", "--output=name", "--patch="+string(manifest(change)))
+		out, err := c.o.Runner.Run(ctx, stdin.Bytes(), "patch", "--filename=-", "--type=merge", "--patch="+string(manifest(change)),
+			`--output=jsonpath={.metadata.name} {.metadata.uid}{"\n"}`)
+		for line := range strings.Lines(string(out)) {
+			if f := strings.Fields(line); len(f) == 2 {
+				uids[f[0]] = f[1]
+			}
+		}
 		if err != nil && !onlyNotFound(err) {
 			failed = fmt.Errorf("patch %d leases: %w", len(some), err)
 		}
@@ -56,7 +64,7 @@ func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields
 			break
 		}
 	}
-	return failed
+	return uids, failed
 }
 
 func onlyNotFound(err error) bool {
@@ -78,10 +86,11 @@ func (c *Cluster) Touch(ctx context.Context, at time.Time, users []playground.Us
 	for i, user := range users {
 		names[i] = user.Name()
 	}
-	return outOfReach(c.patchLeases(ctx, names, fields{
+	_, err := c.patchLeases(ctx, names, fields{
 		"metadata": fields{"annotations": fields{markedNote: nil}},
 		"spec":     fields{"renewTime": microTime(at)},
-	}))
+	})
+	return outOfReach(err)
 }
 
 // Mark writes the reaper's mark into db's lease.
@@ -105,7 +114,7 @@ func (c *Cluster) Release(ctx context.Context, db playground.Database, at time.T
 	if db.Pod.UID == "" {
 		return nil
 	}
-	if err := c.deletePod(ctx, db.User.Name(), db.Pod.UID); err != nil {
+	if err := c.deleteExactly(ctx, c.pods(), db.User.Name(), db.Pod.UID); err != nil {
 		c.o.Log.WithError(err).WithField("user", db.User.String()).Warn("the pod of a released database is not deleted yet")
 	}
 	return nil
@@ -116,6 +125,7 @@ func (c *Cluster) patchRecord(ctx context.Context, db playground.Database, notes
 	if db.Record == (playground.Version{}) {
 		return db.Record, playground.ErrConflict
 	}
+	c.fresh.take(db.User.Name())
 	version, err := c.patch(ctx, document{kind: "Lease", name: db.User.Name()}, fields{"metadata": fields{
 		"resourceVersion": db.Record.Resource, "annotations": notes,
 	}})
@@ -131,26 +141,27 @@ func (c *Cluster) Stop(ctx context.Context, db playground.Database) error {
 	if db.Pod.UID == "" {
 		return nil
 	}
-	return outOfReach(c.deletePod(ctx, db.User.Name(), db.Pod.UID))
+	return outOfReach(c.deleteExactly(ctx, c.pods(), db.User.Name(), db.Pod.UID))
 }
 
-// deletePod deletes exactly the pod with that uid; no error if there is none.
-func (c *Cluster) deletePod(ctx context.Context, name, uid string) error {
+// deleteExactly deletes the object with that name and uid; no error if there is none.
+func (c *Cluster) deleteExactly(ctx context.Context, where resource, name, uid string) error {
 	options := manifest(fields{"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": fields{"uid": uid}})
-	_, err := c.o.Runner.Run(ctx, options, "delete", "--raw", c.pods().path+"/"+name, "--filename=-")
+	_, err := c.o.Runner.Run(ctx, options, "delete", "--raw", where.path+"/"+name, "--filename=-")
 	switch ReasonOf(err) {
 	case NotFound, Conflict: // gone, or another one by now
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("delete the pod %s: %w", name, err)
+		return fmt.Errorf("delete the %s %s: %w", strings.ToLower(where.kind), name, err)
 	}
 	return nil
 }
 
-// Remove deletes all of user that carries our labels: pod, then service, then lease.
+// Remove deletes all of user that carries our labels, the lease first.
 func (c *Cluster) Remove(ctx context.Context, user playground.User) error {
-	_, err := c.o.Runner.Run(ctx, nil, "delete", "pods,services,leases.coordination.k8s.io", "--wait=false", "--ignore-not-found", "--output=name",
+	c.fresh.take(user.Name())
+	_, err := c.o.Runner.Run(ctx, nil, "delete", "leases.coordination.k8s.io,pods,services", "--wait=false", "--ignore-not-found", "--output=name",
 		"--selector="+managerLabel+"="+managerName+","+databaseLabel+"="+user.Name())
 	if err != nil {
 		return outOfReach(fmt.Errorf("remove %s: %w", user.Name(), err))

@@ -112,7 +112,7 @@ func (v *view) address(t trio) string {
 	switch {
 	case v.byPod && t.pod != nil:
 		ip = t.pod.ip
-	case !v.byPod && t.service != nil:
+	case !v.byPod && t.service != nil && !t.record.disowns(t.service.owner):
 		ip = t.service.ip
 	}
 	if ip == "" {
@@ -133,6 +133,8 @@ func phaseOf(t trio) (playground.Phase, string) {
 		return playground.Leaving, "the pod is being deleted"
 	case t.unfinishedRelease():
 		return playground.Leaving, "the pod is about to be deleted"
+	case t.record.disowns(t.pod.owner):
+		return playground.Leaving, "the pod belongs to an earlier record"
 	}
 	return t.pod.phase, t.pod.reason
 }
@@ -142,4 +144,10 @@ func phaseOf(t trio) (playground.Phase, string) {
 func (t trio) unfinishedRelease() bool {
 	return t.record != nil && t.pod != nil && !t.pod.leaving &&
 		!t.record.released.IsZero() && t.record.releasedPod == t.pod.version.UID
+}
+
+// disowns: what has this owner belongs to an earlier record of the name. Kubernetes is
+// about to delete it.
+func (r *record) disowns(owner string) bool {
+	return r != nil && owner != "" && owner != r.version.UID
 }

@@ -211,6 +211,10 @@ func (c *call) each(do func(key, dict) (dict, error)) error {
 			if c.flags["output"] == "json" {
 				return c.print(done)
 			}
+			if path, ok := strings.CutPrefix(c.flags["output"], "jsonpath="); ok {
+				_, err := fmt.Fprint(c.stdout, jsonpath(path, done))
+				return err
+			}
 			_, err = fmt.Fprintln(c.stdout, k.named())
 			return err
 		})
@@ -226,6 +230,22 @@ func (c *call) each(do func(key, dict) (dict, error)) error {
 		return &failure{failed}
 	}
 	return nil
+}
+
+// jsonpath knows {.a.b} and {"text"}.
+func jsonpath(path string, o dict) string {
+	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllStringFunc(path, func(braced string) string {
+		inner := braced[1 : len(braced)-1]
+		if quoted, err := strconv.Unquote(inner); err == nil {
+			return quoted
+		}
+		var v any = o
+		for name := range strings.SplitSeq(strings.TrimPrefix(inner, "."), ".") {
+			inside, _ := v.(dict)
+			v = inside[name]
+		}
+		return text(v)
+	})
 }
 
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
