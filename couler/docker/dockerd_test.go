@@ -94,7 +94,14 @@ func startDaemon() (stop func(), err error) {
 			_ = cmd.Process.Kill()
 			<-died
 		}
-		_ = os.RemoveAll(folder)
+		// dockerd leaves the host's network namespace mounted.
+		mounted, _ := filepath.Glob(filepath.Join(folder, "exec", "netns", "*"))
+		for _, file := range mounted {
+			_ = exec.Command("umount", "-l", file).Run()
+		}
+		if err := os.RemoveAll(folder); err != nil {
+			fmt.Fprintln(os.Stderr, "dockerd's folder remains:", err)
+		}
 	}
 	c, err := client.New(client.WithHost(socket))
 	if err == nil {
