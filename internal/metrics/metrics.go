@@ -18,24 +18,42 @@ const namespace = "sqlflow_playground"
 
 // KubectlVerbs are the values of kubectl_seconds' verb. Others count as "other".
 func KubectlVerbs() []string {
-	return []string{"annotate", "apply", "auth", "create", "delete", "get", "patch", "replace", "version", "watch", other}
+	return []string{"apply", "auth", "config", "create", "delete", "get", "logs", "patch", "version", "watch", other}
 }
 
-// KubectlResults are the values of kubectl_seconds' result. Others count as "error".
+// KubectlResults are the values of kubectl_seconds' result, few, because each comes
+// with every verb and bucket; the exact reason of a failure is in the log.
 func KubectlResults() []string {
-	return []string{
-		"ok",
-		"refused",     // Kubernetes answered with a reason: AlreadyExists, Conflict, Forbidden
-		"unreachable", // Kubernetes did not answer
-		"timeout",     // we gave up
-		failed,        // anything else
-	}
+	return []string{"ok", refused, unreachable, timeout, canceled, failed}
 }
 
 const (
-	other  = "other"
-	failed = "error"
+	other = "other"
+
+	refused     = "refused"     // Kubernetes answered with a reason, often an expected one
+	unreachable = "unreachable" // Kubernetes did not answer, or not now
+	timeout     = "timeout"     // we gave up
+	canceled    = "canceled"    // nobody waited for it any more
+	failed      = "error"       // anything else
 )
+
+// kubectlResult finds the result of a run that ended for a reason, in package kube's
+// words, most of which are Kubernetes' (metav1.StatusReason).
+func kubectlResult(reason string) string {
+	switch reason {
+	case "ok":
+		return reason
+	case "AlreadyExists", "NotFound", "Conflict", "Forbidden", "Unauthorized", "Invalid", "BadRequest", "Gone":
+		return refused
+	case "Busy", "Unreachable":
+		return unreachable
+	case "Timeout":
+		return timeout
+	case "Canceled":
+		return canceled
+	}
+	return failed
+}
 
 // Recorder has the counters. It is a playground.Recorder, and safe for concurrent use.
 type Recorder struct {
@@ -104,10 +122,10 @@ func (r *Recorder) Beat() { r.beats.Inc() }
 // Reaped counts a release for reason, one of playground.ReapReasons.
 func (r *Recorder) Reaped(reason string) { r.reaped.WithLabelValues(reason).Inc() }
 
-// Kubectl counts one run of kubectl.
-func (r *Recorder) Kubectl(verb, result string, seconds float64) {
-	verb, result = known(verb, KubectlVerbs(), other), known(result, KubectlResults(), failed)
-	r.kubectl.WithLabelValues(verb, result).Observe(seconds)
+// Kubectl counts one run of kubectl by its verb and by "ok" or the reason of its
+// failure (kube.Verbs and kube.Results).
+func (r *Recorder) Kubectl(verb, reason string, seconds float64) {
+	r.kubectl.WithLabelValues(known(verb, KubectlVerbs(), other), kubectlResult(reason)).Observe(seconds)
 }
 
 // known keeps a label within its values.

@@ -11,6 +11,7 @@ import (
 
 	"sqlflow.org/sqlflow_playground/internal/metrics"
 	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/kube"
 )
 
 // newRecorder returns a Recorder with every gauge there is.
@@ -110,6 +111,7 @@ func TestLabelsStayWithinTheirValues(t *testing.T) {
 	r.Created("ready", 2)
 	r.Created("no such result", 1)
 	r.Kubectl("get", "ok", 0.1)
+	r.Kubectl("create", "AlreadyExists", 0.1)
 	r.Kubectl("`reboot`", "boom", 0.1)
 	for series, want := range map[[3]string]uint64{
 		{"sqlflow_playground_create_seconds", "ready"}:                  1,
@@ -117,10 +119,27 @@ func TestLabelsStayWithinTheirValues(t *testing.T) {
 		{"sqlflow_playground_create_seconds", "cannot_start"}:           0,
 		{"sqlflow_playground_kubectl_seconds", "ok", "get"}:             1,
 		{"sqlflow_playground_kubectl_seconds", "error", "other"}:        1,
+		{"sqlflow_playground_kubectl_seconds", "refused", "create"}:     1,
 		{"sqlflow_playground_kubectl_seconds", "unreachable", "create"}: 0,
 	} {
 		if got := observations(t, registry, series[0], series[1:]); got != want {
 			t.Errorf("%q was observed %d times, want %d", series, got, want)
+		}
+	}
+}
+
+// Package kube and this one agree on the words.
+func TestKubectlRunsAreCountedAsWhatTheyWere(t *testing.T) {
+	t.Parallel()
+	if got, want := slices.Sorted(slices.Values(metrics.KubectlVerbs())), slices.Sorted(slices.Values(kube.Verbs())); !slices.Equal(got, want) {
+		t.Errorf("verbs are %q, package kube's are %q", got, want)
+	}
+	for _, reason := range kube.Results() {
+		r, registry := newRecorder(t)
+		r.Kubectl("get", reason, 0.1)
+		unclear := reason == string(kube.Missing) || reason == string(kube.Other)
+		if counted := observations(t, registry, "sqlflow_playground_kubectl_seconds", []string{"error", "get"}) == 1; counted != unclear {
+			t.Errorf("%s counts as an error: %t", reason, counted)
 		}
 	}
 }
