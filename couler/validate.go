@@ -243,6 +243,9 @@ func (v *validator) env(s *Step) {
 		case len(e.Name)+1+len(value) > MaxArgument:
 			v.add(s, "environment variable %s is too large: %d bytes, and Linux allows %d", e.Name, len(e.Name)+1+len(value), MaxArgument)
 		}
+		if s == v.w.OnExit && e.Name == StatusVariable {
+			v.add(s, "environment variable %s is the engine's", e.Name)
+		}
 		if e.From != (SecretKey{}) {
 			if !bounded(e.From.Name, subdomain, 253) || !secretKey.MatchString(e.From.Key) {
 				v.add(s, "environment variable %s: %.80q, %.80q is no secret and key", e.Name, e.From.Name, e.From.Key)

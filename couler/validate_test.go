@@ -62,6 +62,9 @@ func TestWhatIsWrongWithAWorkflowIsTold(t *testing.T) {
 		{"a key of the workflow's own secret", func(w *couler.Workflow) {
 			w.Steps[0].Env = []couler.EnvVar{{Name: "A", From: couler.SecretKey{Name: "secret", Key: "a"}}}
 		}, "environment variable A is a key of the secret secret, which is the workflow's own"},
+		{"the engine's variable", func(w *couler.Workflow) {
+			w.OnExit = &couler.Step{Name: "x", Image: "i", SQL: "x", Env: []couler.EnvVar{{Name: couler.StatusVariable}}}
+		}, "step x: environment variable SQLFLOW_WORKFLOW_STATUS is the engine's"},
 		{"resource", func(w *couler.Workflow) { w.Steps[0].Resources = map[string]string{"cpu": "-1"} }, `step s1: resource "cpu": "-1" is no quantity`},
 		{"unknown volume", func(w *couler.Workflow) { w.Steps[0].Mounts = []couler.Mount{{Volume: "v", Path: "/v"}} }, `it mounts the volume "v", which the workflow has not`},
 		{"Tekton's folder", func(w *couler.Workflow) { mount(w, "/tekton/x") }, `"/tekton/x" is no place to mount a volume`},
