@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -154,6 +155,36 @@ func TestACutOffIsAudited(t *testing.T) {
 	entry := g.log.find(t, "the cut off", func(e *logrus.Entry) bool { return e.Data["result"] == "cut_off" })
 	if entry.Data["audit"] != "revoked" || entry.Data["serial"] != pair.Cert.SerialNumber.Text(16) || entry.Data["name"] != "ann" {
 		t.Errorf("got %v", entry.Data)
+	}
+}
+
+// Aborting the handler ends one stream of an HTTP/2 connection; all of it must go.
+func TestACutOffClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	log, _ := logtest.NewNullLogger()
+	api, err := handlers.New(handlers.Options{
+		Manager: newMemory(), Identify: identify, Log: log,
+		Check: func(*tls.ConnectionState) error { return errors.New("revoked") },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, near := net.Pipe()
+	defer far.Close()
+	ann := tlstest.NewAuthority(t, "ca").Issue(t, tlstest.Leaf{Name: "ann"}).Cert
+	func() {
+		defer func() {
+			if p := recover(); p != http.ErrAbortHandler {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		api.ServeHTTP(httptest.NewRecorder(), as(api.ConnContext(t.Context(), near), ann, "GET", "/"))
+	}()
+	if err := far.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the other end reads %v, want EOF", err)
 	}
 }
 

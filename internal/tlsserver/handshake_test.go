@@ -160,7 +160,15 @@ func TestAnOpenConnectionIsCheckedAgain(t *testing.T) {
 			now.set(time.Now())
 			o := s.options()
 			o.Now = now.get
-			address, server, _ := open(t, o)
+			server, _ := newServer(t, o)
+			inner := listen(t)
+			address := inner.Addr().String()
+			serveHandler(t, server, inner, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if err := server.Check(r.TLS); err != nil {
+					panic(http.ErrAbortHandler)
+				}
+				_, _ = io.WriteString(w, welcome)
+			}))
 			ann := s.ca.Issue(t, tlstest.Leaf{Name: "ann", NotAfter: time.Now().Add(time.Hour)})
 			transport := &http.Transport{TLSClientConfig: ann.Client(t)}
 			defer transport.CloseIdleConnections()
