@@ -171,6 +171,9 @@ func TestACutOffClosesTheConnection(t *testing.T) {
 	}
 	far, near := net.Pipe()
 	defer far.Close()
+	if err := far.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	ann := tlstest.NewAuthority(t, "ca").Issue(t, tlstest.Leaf{Name: "ann"}).Cert
 	func() {
 		defer func() {
@@ -180,9 +183,6 @@ func TestACutOffClosesTheConnection(t *testing.T) {
 		}()
 		api.ServeHTTP(httptest.NewRecorder(), as(api.ConnContext(t.Context(), near), ann, "GET", "/"))
 	}()
-	if err := far.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := far.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the other end reads %v, want EOF", err)
 	}
