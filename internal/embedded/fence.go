@@ -1,11 +1,9 @@
 package embedded
 
 import (
-	"github.com/dolthub/go-mysql-server/memory"
 	"github.com/dolthub/go-mysql-server/sql"
 	"github.com/dolthub/go-mysql-server/sql/expression"
 	"github.com/dolthub/go-mysql-server/sql/plan"
-	"github.com/dolthub/go-mysql-server/sql/types"
 	"github.com/dolthub/vitess/go/mysql"
 )
 
@@ -82,43 +80,4 @@ func (s *ownStatus) Next(ctx *sql.Context) (sql.Row, error) {
 		return sql.Row{row[0], uint64(s.server.now().Sub(s.server.started).Seconds())}, nil
 	}
 	return row, nil
-}
-
-// databases is the engine's in-memory provider, without its procedures for the
-// engine's own tests and with a LOAD_FILE that finds no file.
-type databases struct{ memory *memory.DbProvider }
-
-var (
-	_ sql.MutableDatabaseProvider = databases{}
-	_ sql.FunctionProvider        = databases{}
-)
-
-func (d databases) Database(ctx *sql.Context, name string) (sql.Database, error) {
-	return d.memory.Database(ctx, name)
-}
-
-func (d databases) HasDatabase(ctx *sql.Context, name string) bool {
-	return d.memory.HasDatabase(ctx, name)
-}
-
-func (d databases) AllDatabases(ctx *sql.Context) []sql.Database {
-	return d.memory.AllDatabases(ctx)
-}
-
-func (d databases) CreateDatabase(ctx *sql.Context, name string) error {
-	return d.memory.CreateDatabase(ctx, name)
-}
-
-func (d databases) DropDatabase(ctx *sql.Context, name string) error {
-	return d.memory.DropDatabase(ctx, name)
-}
-
-// Function returns NULL for LOAD_FILE, MySQL's answer for a file that may not be read.
-func (d databases) Function(_ *sql.Context, name string) (sql.Function, bool) {
-	if name != "load_file" {
-		return nil, false
-	}
-	return sql.Function1{Name: name, Fn: func(sql.Expression) sql.Expression {
-		return expression.NewLiteral(nil, types.Null)
-	}}, true
 }

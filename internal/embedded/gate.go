@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -53,7 +54,7 @@ const (
 
 // enter waits until a statement of kind k may run on c, and returns what must be
 // called after it, with the session that it ran in (nil if there is none).
-func (g *gate) enter(c *mysql.Conn, k kind) (leave func(*memory.Session), err error) {
+func (g *gate) enter(ctx context.Context, c *mysql.Conn, k kind) (leave func(*memory.Session), err error) {
 	if k == kills {
 		return func(*memory.Session) {}, nil
 	}
@@ -77,6 +78,8 @@ func (g *gate) enter(c *mysql.Conn, k kind) (leave func(*memory.Session), err er
 		case <-timer.C:
 			return nil, mysql.NewSQLError(mysql.ERLockWaitTimeout, mysql.SSUnknownSQLState,
 				"Lock wait timeout exceeded; another connection is changing this database or has not committed; try restarting transaction")
+		case <-ctx.Done():
+			return nil, mysql.NewSQLError(mysql.ERQueryInterrupted, mysql.SSQueryInterrupted, "Query execution was interrupted")
 		case <-g.closed:
 			return nil, mysql.NewSQLError(mysql.ERServerShutdown, mysql.SSUnknownSQLState, "Server shutdown in progress")
 		}

@@ -3,11 +3,10 @@ package embedded
 import (
 	"context"
 	"fmt"
-	"net"
 	"runtime/debug"
+	"strings"
 
 	"github.com/dolthub/vitess/go/mysql"
-	"github.com/dolthub/vitess/go/netutil"
 	"github.com/dolthub/vitess/go/sqltypes"
 	querypb "github.com/dolthub/vitess/go/vt/proto/query"
 )
@@ -38,46 +37,33 @@ func (h *handler) ComInitDB(c *mysql.Conn, name string) (err error) {
 }
 
 func (h *handler) ComQuery(ctx context.Context, c *mysql.Conn, query string, callback mysql.ResultSpoolFn) (err error) {
-	defer h.caught(c, query, &err)
-	leave, err := h.enter(c, query)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return h.Handler.ComQuery(ctx, c, query, callback)
+	err = h.run(ctx, c, query, func(ctx context.Context) error {
+		return h.Handler.ComQuery(ctx, c, query, callback)
+	})
+	return err
 }
 
 func (h *handler) ComMultiQuery(ctx context.Context, c *mysql.Conn, query string, callback mysql.ResultSpoolFn) (rest string, err error) {
-	defer h.caught(c, query, &err)
-	leave, err := h.enter(c, query)
-	if err != nil {
-		return "", err
-	}
-	defer leave()
-	return h.Handler.ComMultiQuery(ctx, c, query, callback)
+	err = h.run(ctx, c, query, func(ctx context.Context) (err error) {
+		rest, err = h.Handler.ComMultiQuery(ctx, c, query, callback)
+		return err
+	})
+	return rest, err
 }
 
 func (h *handler) ComPrepare(ctx context.Context, c *mysql.Conn, query string, prepare *mysql.PrepareData) (fields []*querypb.Field, err error) {
-	defer h.caught(c, query, &err)
-	if err := tooDeep(query); err != nil {
-		return nil, err
-	}
-	leave, err := h.server.gate.enter(c, reads) // it looks at tables, whatever the statement will do
-	if err != nil {
-		return nil, err
-	}
-	defer func() { leave(h.server.session(c)) }()
-	return h.Handler.ComPrepare(ctx, c, query, prepare)
+	// It looks at tables, whatever the statement will do.
+	err = h.runAs(ctx, c, reads, query, func(ctx context.Context) (err error) {
+		fields, err = h.Handler.ComPrepare(ctx, c, query, prepare)
+		return err
+	})
+	return fields, err
 }
 
-func (h *handler) ComStmtExecute(ctx context.Context, c *mysql.Conn, prepare *mysql.PrepareData, callback func(*sqltypes.Result) error) (err error) {
-	defer h.caught(c, prepare.PrepareStmt, &err)
-	leave, err := h.enter(c, prepare.PrepareStmt)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	return h.Handler.ComStmtExecute(ctx, c, prepare, callback)
+func (h *handler) ComStmtExecute(ctx context.Context, c *mysql.Conn, prepare *mysql.PrepareData, callback func(*sqltypes.Result) error) error {
+	return h.run(ctx, c, prepare.PrepareStmt, func(ctx context.Context) error {
+		return h.Handler.ComStmtExecute(ctx, c, prepare, callback)
+	})
 }
 
 func (h *handler) ComResetConnection(c *mysql.Conn) (err error) {
@@ -86,16 +72,42 @@ func (h *handler) ComResetConnection(c *mysql.Conn) (err error) {
 	return h.Handler.ComResetConnection(c)
 }
 
-// enter waits until statement may run on c; leave must be called after it.
-func (h *handler) enter(c *mysql.Conn, statement string) (leave func(), err error) {
+func (h *handler) run(ctx context.Context, c *mysql.Conn, statement string, f func(context.Context) error) error {
+	return h.runAs(ctx, c, kindOf(statement), statement, f)
+}
+
+// runAs calls f when statement may run on c, with a context that ends when the
+// client leaves.
+func (h *handler) runAs(ctx context.Context, c *mysql.Conn, k kind, statement string, f func(context.Context) error) (err error) {
+	defer h.caught(c, statement, &err)
 	if err := tooDeep(statement); err != nil {
-		return nil, err
+		return err
 	}
-	left, err := h.server.gate.enter(c, kindOf(statement))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if w := wireOf(c); w != nil {
+		defer w.watch(cancel)()
+	}
+	h.server.begun(c.ConnectionID)
+	leave, err := h.server.gate.enter(ctx, c, k)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return func() { left(h.server.session(c)) }, nil
+	defer func() { leave(h.server.session(c)) }()
+	err = f(ctx)
+	if _, trace, ok := cutPanic(err); ok {
+		panic(trace)
+	}
+	return err
+}
+
+// cutPanic finds what the engine's errguard package makes of a panic in one of its
+// goroutines. Its text holds a stack trace, which is not for clients.
+func cutPanic(err error) (before, trace string, ok bool) {
+	if err == nil {
+		return "", "", false
+	}
+	return strings.Cut(err.Error(), "panic recovered: ")
 }
 
 // caught ends a panic: the client reads an error, and then its connection ends,
@@ -107,22 +119,15 @@ func (h *handler) caught(c *mysql.Conn, query string, err *error) {
 	}
 	// The statement is the user's own and may hold anything; its length must do.
 	h.server.log.WithField("bytes", len(query)).Errorf("MySQL engine panicked, one connection ends: %v\n%s", x, debug.Stack())
-	stopReading(c.Conn)
+	if w := wireOf(c); w != nil {
+		w.CloseRead()
+	} else {
+		c.Close()
+	}
 	if err != nil {
-		*err = mysql.NewSQLError(mysql.ERUnknownError, mysql.SSUnknownSQLState, "the MySQL engine failed on this statement: %s", clip(fmt.Sprint(x)))
+		what, _, _ := strings.Cut(fmt.Sprint(x), "\n")
+		*err = mysql.NewSQLError(mysql.ERUnknownError, mysql.SSUnknownSQLState, "the MySQL engine failed on this statement: %s", clip(what))
 	}
-}
-
-// stopReading lets the server still send what it has to say on conn; its next read
-// ends the connection.
-func stopReading(conn net.Conn) {
-	if timed, ok := conn.(netutil.ConnWithTimeouts); ok {
-		conn = timed.Conn
-	}
-	if half, ok := conn.(interface{ CloseRead() error }); ok && half.CloseRead() == nil {
-		return
-	}
-	conn.Close()
 }
 
 func clip(s string) string { return s[:min(len(s), 200)] }

@@ -184,6 +184,8 @@ func TestNotebook(t *testing.T) {
 		"ALTER TABLE own.t ADD COLUMN more DOUBLE",
 		"CREATE INDEX v ON own.t (v)",
 		"CREATE VIEW own.w AS SELECT v FROM own.t",
+		"CREATE TABLE own.u AS SELECT * FROM own.t",
+		"DELETE FROM own.u",
 	)
 	want(t, "large", ask(t, conn, "SELECT COUNT(*) FROM iris.large"), "11")
 	want(t, "model", ask(t, conn, "SELECT block FROM sqlflow_models.my_dnn_model ORDER BY id"), "H4sIAAAA", "iVBORw")
@@ -426,7 +428,6 @@ func TestLostUpdates(t *testing.T) {
 			}
 		})
 		reader := connect(t, address)
-		mustExec(t, reader, "USE iris")
 		wg.Go(func() {
 			for i := range times {
 				for _, s := range []string{"SELECT * FROM iris.t WHERE k > 3", "SHOW TABLES IN iris", "SELECT * FROM information_schema.columns",

@@ -44,26 +44,36 @@ type server struct {
 
 	mu       sync.Mutex
 	open     map[*mysql.Conn]*memory.Session // nil until the first command
+	lookups  map[uint32]int                  // of the present statement, by connection
 	accepted int64
 	closed   bool
 	idle     chan struct{} // closed when no connection is left after closed
 }
 
-// statusVariables are made once for the process: the engine keeps them in a global
-// that it would otherwise set, unguarded, with the first server.
-var statusVariables = sync.OnceFunc(variables.InitStatusVariables)
+// statusVariables prepares the engine's status variables, once: it keeps them in a
+// global of the process, which every new engine resets without a lock while others
+// read it.
+var statusVariables = sync.OnceFunc(func() {
+	variables.InitStatusVariables()
+	sql.StatusVariables = unresettable{sql.StatusVariables}
+})
+
+// unresettable only counts. What users may look at comes from ownStatus.
+type unresettable struct{ sql.StatusVariableRegistry }
+
+func (unresettable) SetGlobal(string, any) error { return nil }
 
 // newServer makes a server that holds tables and accepts what is put into its inbox.
 func newServer(tables []table, log logrus.FieldLogger, now func() time.Time) (*server, error) {
 	s := &server{
 		inbox: newInbox(), started: now(), log: log, now: now,
-		open: map[*mysql.Conn]*memory.Session{}, idle: make(chan struct{}), stopping: make(chan struct{}),
+		open: map[*mysql.Conn]*memory.Session{}, lookups: map[uint32]int{}, idle: make(chan struct{}), stopping: make(chan struct{}),
 	}
 	s.gate = newGate(s.stopping)
 	s.memory = memory.NewDBProvider(memory.NewDatabase(irisDatabase), memory.NewDatabase(modelsDatabase))
 
 	statusVariables()
-	s.engine = sqle.New(analyzer.NewDefault(databases{s.memory}), nil)
+	s.engine = sqle.New(analyzer.NewDefault(databases{s}), nil)
 	s.engine.Analyzer.ExecBuilder.PriorityBuilder = fence{s}
 	users := s.engine.Analyzer.Catalog.MySQLDb
 	users.SetPersister(&mysql_db.NoopPersister{})
@@ -138,6 +148,9 @@ func (s *server) newSession(ctx context.Context, c *mysql.Conn, address string) 
 	}
 	session := memory.NewSession(base, committer{DatabaseProvider: s.memory, gate: s.gate, conn: c})
 	session.SetGlobals(memory.GlobalsMap{})
+	// MySQL would begin without a database. The engine then cannot do some statements
+	// that name theirs: DELETE FROM iris.train, CREATE VIEW iris.v.
+	session.SetCurrentDatabase(irisDatabase)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.open[c]; ok {
@@ -150,6 +163,20 @@ func (s *server) session(c *mysql.Conn) *memory.Session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.open[c]
+}
+
+// begun begins a new count of lookups for connection id, looked adds one to it.
+func (s *server) begun(id uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookups[id] = 0
+}
+
+func (s *server) looked(id uint32) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookups[id]++
+	return s.lookups[id]
 }
 
 // entered counts c in; false means that the server is closed.
@@ -165,6 +192,7 @@ func (s *server) left(c *mysql.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, c)
+	delete(s.lookups, c.ConnectionID)
 	s.gate.gone(c)
 	if s.closed && len(s.open) == 0 {
 		close(s.idle)
@@ -180,6 +208,7 @@ func (s *server) activity() (open, accepted int64) {
 
 // ping runs SELECT 1 in the engine, past the network.
 func (s *server) ping(ctx context.Context) error {
+	s.begun(0)
 	us := sql.Client{User: account, Address: "127.0.0.1"}
 	session := memory.NewSession(sql.NewBaseSessionWithClientServer("", us, 0), nil)
 	c := sql.NewContext(ctx, sql.WithSession(session))
