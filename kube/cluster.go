@@ -246,10 +246,8 @@ func refused(message string, err error) error {
 // firstWords are Kubernetes' own words in err.
 func firstWords(err error) string {
 	var e *Error
-	if errors.As(err, &e) {
-		if all := complaints(e.Stderr); len(all) > 0 {
-			return words("", strings.Join(strings.Fields(all[0].message), " "))
-		}
+	if errors.As(err, &e) && e.Message != "" {
+		return words("", strings.Join(strings.Fields(e.Message), " "))
 	}
 	return "Kubernetes refused it"
 }

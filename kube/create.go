@@ -101,7 +101,7 @@ func (d document) failure(err error) error {
 		for _, c := range all {
 			if about(c) {
 				return fmt.Errorf("create %s: %w", d.argument(),
-					&Error{Program: e.Program, Args: e.Args, Stderr: c.message, Reason: c.reason, Err: e.Err})
+					&Error{Program: e.Program, Args: e.Args, Stderr: c.message, Reason: c.reason, Message: c.message, Err: e.Err})
 			}
 		}
 	}

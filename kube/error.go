@@ -79,7 +79,8 @@ type Error struct {
 	Args    []string
 	Stderr  string // at most 1 MiB
 	Reason  Reason
-	Err     error // of the process: its exit status, a context's error
+	Message string // Kubernetes' own words, the first of them; "" if it said nothing
+	Err     error  // of the process: its exit status, a context's error
 }
 
 func (e *Error) Error() string {
@@ -221,12 +222,13 @@ func transportReason(message string) Reason {
 	return Other
 }
 
-func reasonOf(stderr string) Reason {
-	all := complaints(stderr)
-	if len(all) == 0 {
-		return transportReason(stderr)
+// explain fills in what e.Stderr says.
+func (e *Error) explain() {
+	if all := complaints(e.Stderr); len(all) > 0 {
+		e.Reason, e.Message = all[0].reason, all[0].message
+	} else {
+		e.Reason = transportReason(e.Stderr)
 	}
-	return all[0].reason
 }
 
 // aboutObject reports whether c is about the object of that kind and name: its words

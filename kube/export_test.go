@@ -10,8 +10,5 @@ func (c *Cluster) Hurry(silence, stale time.Duration) {
 	}
 }
 
-// DatabaseLabel and UserNote are what a test plants on objects.
-const (
-	DatabaseLabel = databaseLabel
-	UserNote      = userNote
-)
+// DatabaseSelector finds the objects of a name.
+func DatabaseSelector(name string) string { return databaseLabel + "=" + name }

@@ -195,7 +195,7 @@ func (r *Runner) failed(ctx context.Context, argv []string, stderr string, waite
 		e.Reason, e.Err = endReason(ctx.Err()), context.Cause(ctx)
 		return e
 	}
-	e.Reason = reasonOf(e.Stderr)
+	e.explain()
 	return e
 }
 

@@ -134,6 +134,17 @@ func (f *Folder) LoseWatches(orderly bool) {
 	})
 }
 
+// Compact forgets all changes until now: a watch that goes on from before is too old.
+func (f *Folder) Compact() {
+	f.t.Helper()
+	version := 0
+	f.locked(func() error {
+		version = f.store.version() + 1
+		return f.put("version", version)
+	})
+	f.Set(func(s *Settings) { s.Compacted = version })
+}
+
 // Put creates or replaces an object, which is JSON with kind and metadata.name.
 func (f *Folder) Put(object string) {
 	f.t.Helper()
