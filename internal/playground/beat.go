@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"time"
-
-	"github.com/sirupsen/logrus"
 )
 
 // Beat renews the lease of the user whom raw means, and returns whom to greet. raw is
@@ -75,9 +73,7 @@ func (m *Manager) renew(user User) {
 	}
 	m.use(e)
 	if e.op == nil && m.stale == nil && e.db.Phase == Released && !time.Now().Before(e.healAt) {
-		if err := m.admit(e); err != nil {
-			m.log.WithFields(logrus.Fields{"user": user.String()}).WithError(err).Warn("a heart beat cannot bring a released database back")
-			e.healAt = time.Now().Add(m.options.FlushInterval)
+		if !m.admitAgain(e) {
 			return
 		}
 		m.heal(e, "released")

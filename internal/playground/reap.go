@@ -30,13 +30,14 @@ func (m *Manager) heal(e *entry, why string) {
 }
 
 // healIfDue begins to make e's pod or service anew if its record is alive and they
-// vanished or broke. m.mu is held.
+// vanished or broke, or if it was released though it was used. m.mu is held.
 func (m *Manager) healIfDue(e *entry) {
 	if e.op != nil || m.closing || m.stale != nil || e.db.Record == (Version{}) {
 		return
 	}
 	homeless := e.db.Phase == Ready && e.db.Address == "" // its service was deleted
-	if e.db.Phase != Missing && e.db.Phase != Failed && !homeless {
+	wronged := m.releasedInUse(e)
+	if e.db.Phase != Missing && e.db.Phase != Failed && !homeless && !wronged {
 		return
 	}
 	select {
@@ -45,10 +46,34 @@ func (m *Manager) healIfDue(e *entry) {
 		return
 	}
 	now := time.Now()
-	if now.Before(e.healAt) || !e.ready && now.Sub(e.db.Created) < orphaned {
+	if now.Before(e.healAt) || !wronged && !e.ready && now.Sub(e.db.Created) < orphaned {
+		return
+	}
+	if wronged {
+		if m.admitAgain(e) {
+			m.heal(e, "used at the last moment")
+		}
 		return
 	}
 	m.heal(e, string(e.db.Phase))
+}
+
+// releasedInUse reports whether a reaper took e though a request used it: the request
+// came to this replica so late that the reaper's write was there before ours. The user
+// was told that the database is kept, and may be silent from now on. m.mu is held.
+func (m *Manager) releasedInUse(e *entry) bool {
+	return e.db.Phase == Released && time.Since(e.beat) < m.options.IdleTimeout
+}
+
+// admitAgain applies the limits to a released database that is wanted again; one that
+// has to wait is looked at again at the next pass. m.mu is held.
+func (m *Manager) admitAgain(e *entry) bool {
+	err := m.admit(e)
+	if err != nil {
+		m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a released database cannot be brought back")
+		e.healAt = time.Now().Add(m.options.FlushInterval)
+	}
+	return err == nil
 }
 
 // housekeep makes a pass over all databases at every flush interval until ctx ends.

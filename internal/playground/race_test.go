@@ -1,0 +1,111 @@
+package playground_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// slowCluster is a fakeCluster as one replica sees it over a network and a kubectl:
+// writes arrive later than they were sent, and news come later than they happened.
+type slowCluster struct {
+	*fakeCluster
+	random *rand.Rand
+	most   time.Duration
+	news   chan func() // in order
+}
+
+func (s *slowCluster) lag() { time.Sleep(time.Duration(s.random.Int64N(int64(s.most)))) }
+
+func (s *slowCluster) Touch(ctx context.Context, at time.Time, users []playground.User) error {
+	s.lag()
+	return s.fakeCluster.Touch(ctx, at, users)
+}
+
+func (s *slowCluster) Mark(ctx context.Context, db playground.Database, at time.Time) (playground.Database, error) {
+	s.lag()
+	return s.fakeCluster.Mark(ctx, db, at)
+}
+
+func (s *slowCluster) Release(ctx context.Context, db playground.Database, at time.Time) error {
+	s.lag()
+	return s.fakeCluster.Release(ctx, db, at)
+}
+
+func (s *slowCluster) Watch(ctx context.Context, o playground.Observer) error {
+	go func() {
+		for tell := range s.news {
+			s.lag()
+			tell()
+		}
+	}()
+	defer close(s.news)
+	return s.fakeCluster.Watch(ctx, &lateObserver{o, s.news})
+}
+
+type lateObserver struct {
+	playground.Observer
+	news chan func()
+}
+
+func (l *lateObserver) Changed(db playground.Database) { l.news <- func() { l.Observer.Changed(db) } }
+
+// A heart beat at one replica races the other's reaper, a thousand times at moments
+// that chance chooses. Whoever wins: once the dust has settled the database is there,
+// and it took no second beat.
+func TestABeatThatRacesTheReaperNeverLosesTheDatabase(t *testing.T) {
+	t.Parallel()
+	const races, settled = 1000, time.Minute
+	lost, kept := 0, 0
+	for seed := range uint64(races) {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			f := newFakeCluster()
+			var replicas [2]*playground.Manager
+			for i := range replicas {
+				o := playground.DefaultOptions()
+				o.Grace, o.IdleTimeout, o.MaxIdle, o.FlushInterval = 0, 2*time.Minute, time.Hour, 5*time.Second
+				c := &slowCluster{f, rand.New(rand.NewPCG(seed, uint64(i+2))), 3 * time.Second, make(chan func(), 1000)}
+				m, err := playground.NewManager(c, &fakeProber{}, o, quiet(), playground.Silent{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(context.WithValue(context.Background(), replica{}, string(rune('a'+i))))
+				done := make(chan error)
+				go func() { done <- m.Run(ctx) }()
+				defer func() { cancel(); <-done }()
+				synctest.Wait()
+				replicas[i] = m
+			}
+			if _, err := replicas[0].Create(t.Context(), gateway, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			pod := f.get("ann").Pod
+			for f.get("ann").Marked.IsZero() {
+				time.Sleep(100 * time.Millisecond)
+			}
+			time.Sleep(time.Duration(random.Int64N(int64(15 * time.Second))))
+			if _, err := replicas[random.IntN(2)].Beat(gateway, "ann"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(settled)
+			switch db := f.get("ann"); {
+			case db.Phase != playground.Ready:
+				lost++
+			case db.Pod == pod:
+				kept++
+			}
+		})
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d databases were lost", lost, races)
+	}
+	if kept == 0 || kept == races {
+		t.Errorf("the beat won %d of %d races, which is no race", kept, races)
+	}
+	t.Logf("%d races: %d kept their pod, %d came back with a new one, %d were lost", races, kept, races-kept-lost, lost)
+}
