@@ -25,6 +25,9 @@ func programs() map[string]func(*testing.T, *scene) {
 		"secret":              secretOfTheCluster,
 		"nasty texts":         nastyTexts,
 		"nasty environment":   nastyEnvironment,
+		"own database":        ownDatabase,
+		"bad ends":            badEnds,
+		"nasty by command":    nastyByCommand,
 	}
 }
 
