@@ -45,6 +45,12 @@ func (argo) stop(now bool) string {
 	return `{"spec":{"shutdown":"Stop"}}`
 }
 
+// own: the executor tells how the step's program ended
+// (workflow/executor/osspecific/command.go).
+func (argo) own(line []byte) bool {
+	return bytes.HasPrefix(line, []byte(`time="`)) && bytes.Contains(line, []byte(" argo=true"))
+}
+
 // logURL: the page knows nodes, whose ids were once the names of their pods
 // (ui/src/workflows/components/workflow-details).
 func (argo) logURL(endpoint string, w *Status, s *Step) string {
@@ -321,6 +327,9 @@ func (w *argoWorkflow) fill(step *Step, n argoNode, pods map[string]part) {
 	}
 	if p, there := pods[last.ID]; there {
 		step.Pod, step.Container, step.Begun = p.pod, p.container, p.begun
+		if p.begun && step.State == Pending { // the controller looks at pods now and then
+			step.State, step.Message = Running, ""
+		}
 	}
 }
 

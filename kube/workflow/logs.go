@@ -42,13 +42,19 @@ func (c *Cluster) Logs(ctx context.Context, name, step string, follow bool, line
 var errBegun = errors.New("the step has begun")
 
 // PodLogs calls line for each line that a container has printed. With follow it goes on
-// until the container ends. The container must have begun.
+// until the container ends. The container must have begun. What the engine itself prints
+// there is left out.
 func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string, follow bool, line func([]byte) error) error {
 	args := []string{"logs", pod, "--container=" + container}
 	if follow {
 		args = append(args, "--follow")
 	}
-	err := c.kubectl.Stream(ctx, line, c.in(namespace).command(args...)...)
+	err := c.kubectl.Stream(ctx, func(text []byte) error {
+		if c.engine.own(text) {
+			return nil
+		}
+		return line(text)
+	}, c.in(namespace).command(args...)...)
 	if err != nil {
 		return fmt.Errorf("read the logs of %s: %w", pod, err)
 	}

@@ -34,6 +34,8 @@ func (tekton) stop(now bool) string {
 	return `{"spec":{"status":"CancelledRunFinally"}}`
 }
 
+func (tekton) own([]byte) bool { return false }
+
 // logURL is of Tekton's dashboard.
 func (tekton) logURL(endpoint string, w *Status, s *Step) string {
 	return fmt.Sprintf("%s/#/namespaces/%s/pipelineruns/%s?pipelineTask=%s&step=main", endpoint, w.Namespace, w.Name, s.Name)

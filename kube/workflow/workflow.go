@@ -186,6 +186,8 @@ type engine interface {
 	// stop is the merge patch that stops a workflow: politely, so that the exit
 	// step still runs, or at once.
 	stop(now bool) string
+	// own tells whether a line of a step's log is the engine's.
+	own(line []byte) bool
 	// logURL is where the engine's own pages, at a base URL, show a step's log.
 	logURL(endpoint string, w *Status, s *Step) string
 }
