@@ -174,7 +174,8 @@ type found struct{ lease, service, pod *object }
 
 // read gets them in an order that cannot show a pod gone and its release not yet.
 func (c *Cluster) read(ctx context.Context, name string) (found, error) {
-	text, err := c.o.Runner.Run(ctx, nil, "get", "pod/"+name, "service/"+name, leaseArgument+name, "--ignore-not-found", "--output=json")
+	text, err := c.o.Runner.Run(ctx, nil, "get", "pod/"+name, "service/"+name, leaseArgument+name,
+		"--namespace="+c.o.Namespace, "--ignore-not-found", "--output=json")
 	if err != nil {
 		return found{}, fmt.Errorf("read the objects of %s: %w", name, err)
 	}

@@ -12,3 +12,12 @@ func (c *Cluster) Hurry(silence, stale time.Duration) {
 
 // DatabaseSelector finds the objects of a name.
 func DatabaseSelector(name string) string { return databaseLabel + "=" + name }
+
+// Permissions are "verb group/resource" for each that [Cluster.Check] asks for.
+func Permissions() []string {
+	var all []string
+	for _, p := range permissions() {
+		all = append(all, p.verb+" "+p.group+"/"+p.resource)
+	}
+	return all
+}

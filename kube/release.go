@@ -162,7 +162,7 @@ func (c *Cluster) deleteExactly(ctx context.Context, where resource, name, uid s
 func (c *Cluster) Remove(ctx context.Context, user playground.User) error {
 	c.fresh.take(user.Name())
 	_, err := c.o.Runner.Run(ctx, nil, "delete", "leases.coordination.k8s.io,pods,services", "--wait=false", "--ignore-not-found", "--output=name",
-		"--selector="+managerLabel+"="+managerName+","+databaseLabel+"="+user.Name())
+		"--namespace="+c.o.Namespace, "--selector="+managerLabel+"="+managerName+","+databaseLabel+"="+user.Name())
 	if err != nil {
 		return outOfReach(fmt.Errorf("remove %s: %w", user.Name(), err))
 	}

@@ -1,0 +1,137 @@
+package kube_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/kube"
+)
+
+// scripts are the manifests for operators, which nothing else reads.
+var scripts = []string{"../scripts/rbac.yaml", "../scripts/networkpolicy.yaml", "../scripts/deployment.yaml"}
+
+func TestRoleGrantsExactlyWhatIsNeeded(t *testing.T) {
+	t.Parallel()
+	var granted []string
+	for _, doc := range documents(t, "../scripts/rbac.yaml") {
+		var role struct {
+			Kind  string
+			Rules []struct {
+				APIGroups, Resources, Verbs, ResourceNames []string
+			}
+		}
+		must(t, json.Unmarshal(doc, &role))
+		for _, rule := range role.Rules {
+			if role.Kind != "Role" || len(rule.ResourceNames) > 0 {
+				t.Errorf("a rule of a %s with names %v", role.Kind, rule.ResourceNames)
+			}
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						granted = append(granted, verb+" "+group+"/"+resource)
+					}
+				}
+			}
+		}
+	}
+	needed := kube.Permissions()
+	slices.Sort(granted)
+	slices.Sort(needed)
+	if !slices.Equal(granted, needed) {
+		t.Errorf("granted %v\nneeded  %v", granted, needed)
+	}
+}
+
+// documents are those of a YAML file, as JSON.
+func documents(t *testing.T, file string) [][]byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	must(t, err)
+	var all [][]byte
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var doc map[string]any
+		err := d.Decode(&doc)
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		must(t, err)
+		asJSON, err := json.Marshal(doc)
+		must(t, err)
+		all = append(all, asJSON)
+	}
+}
+
+func TestScriptsAreAcceptedAndEnough(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("PLAYGROUND_TEST_KUBECONFIG") == "" {
+		t.Skip("only a real API server can say")
+	}
+	b := onReal(t)
+	for _, file := range scripts {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		here := filepath.Join(t.TempDir(), "manifest.yaml")
+		must(t, os.WriteFile(here, []byte(strings.ReplaceAll(string(text), "namespace: default", "namespace: "+b.namespace)), 0o600))
+		b.kubectl("apply", "--filename="+here, "--validate=strict")
+	}
+
+	// From here on as the service account, which may do no more than its Role says.
+	limited := *b
+	limited.options.Kubeconfig = impersonate(t, b, "system:serviceaccount:"+b.namespace+":sqlflow-playground")
+	c := limited.cluster()
+	ctx := t.Context()
+	must(t, c.Check(ctx))
+	b.put(original("old"))
+	users, err := c.Adopt(ctx)
+	must(t, err)
+	if len(users) != 1 {
+		t.Errorf("adopted %v", users)
+	}
+	w := limited.watch(c)
+	must(t, c.Claim(ctx, "ada", at))
+	must(t, c.Start(ctx, "ada"))
+	b.ready("ada")
+	db := w.is("ada", playground.Ready)
+	must(t, c.Touch(ctx, at, []playground.User{"ada"}))
+	w.until("the touch", func() bool { db = w.all["ada"]; return db.LastUse.Equal(at) })
+	db, err = c.Get(ctx, "ada")
+	must(t, err)
+	db, err = c.Mark(ctx, db, at)
+	must(t, err)
+	must(t, c.Release(ctx, db, at))
+	w.is("ada", playground.Released)
+	leads, err := c.Lead(ctx, time.Minute)
+	must(t, err)
+	if !leads {
+		t.Error("the only replica does not lead")
+	}
+	must(t, c.Remove(ctx, "ada"))
+	w.is("ada", playground.None)
+}
+
+// impersonate writes a kubeconfig whose user acts as another.
+func impersonate(t *testing.T, b *bed, as string) string {
+	t.Helper()
+	var config map[string]any
+	must(t, json.Unmarshal([]byte(b.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json")), &config))
+	for _, each := range config["users"].([]any) {
+		each.(map[string]any)["user"].(map[string]any)["as"] = as
+	}
+	text, err := json.Marshal(config)
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "config")
+	must(t, os.WriteFile(file, text, 0o600))
+	return file
+}
