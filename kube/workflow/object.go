@@ -59,8 +59,13 @@ func (c container) text() string {
 // to be encoded for the engine is shown as it would stand there otherwise.
 func (c container) code() string {
 	command := c.Command
-	if step := couler.ParseArgv(command); len(c.Args) == 0 && step.SQL != "" && !quote.Plain(step.SQL) {
-		command = []string{"bash", "-c", "step -e " + quote.Bash(step.SQL)}
+	if len(c.Args) == 0 {
+		switch step := couler.ParseArgv(command); {
+		case step.SQL != "" && !quote.Plain(step.SQL):
+			command = []string{"bash", "-c", "step -e " + quote.Bash(step.SQL)}
+		case len(step.Command) > 0:
+			command = step.Command
+		}
 	}
 	if script := c.Script + c.Source; script != "" {
 		return strings.Join(command, " ") + " " + script
