@@ -189,6 +189,8 @@ func (m *Manager) idle() []*entry {
 		since := now.Sub(m.lastUse(e))
 		switch {
 		case e.op != nil || e.db.Record == (Version{}):
+		case e.db.Phase == Leaving: // it is taken already
+		case e.db.Phase == Starting && now.Sub(e.db.DataSince) < m.options.StartLimit: // somebody waits, perhaps at another replica
 		case e.db.Phase == Released:
 			if now.Sub(latest(e.db.ReleasedAt, e.beat)) >= m.options.KeepAddress {
 				all = append(all, e)
