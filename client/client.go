@@ -56,6 +56,9 @@ type Client struct {
 	base     *url.URL
 	once     *http.Client          // for what is tried once
 	creating *retryablehttp.Client // for what is repeated as the server asks
+	// streaming is for answers that go on; each piece must come within a time of its own.
+	streaming *http.Client
+	timeout   time.Duration // of one attempt
 }
 
 // New makes a Client; it connects to nothing yet. The error names the file or
@@ -87,7 +90,9 @@ func New(o Options) (*Client, error) {
 		// The API redirects nowhere; a certificate is shown to its server only.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return &Client{base: base, once: once, creating: newRetrying(once, o)}, nil
+	streaming := *once
+	streaming.Timeout = 0
+	return &Client{base: base, once: once, creating: newRetrying(once, o), streaming: &streaming, timeout: o.Timeout}, nil
 }
 
 func parseURL(raw string) (*url.URL, error) {

@@ -33,6 +33,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"create", "POST", "/api/create_db", `{"user_id":"ann"}`},
 		{"beat", "GET", "/api/heart_beat?user_id=ann", ""},
 		{"db", "GET", "/api/db?user_id=ann", ""},
+		{"events", "GET", "/api/db_events?user_id=ann", ""},
 		{"delete", "POST", "/api/delete_db", `{"user_id":"ann"}`},
 		{"list", "GET", "/api/list_db", ""},
 		{"openapi", "GET", "/api/openapi.yaml", ""},
@@ -43,13 +44,13 @@ func TestWhoMayDoWhat(t *testing.T) {
 		client string
 		want   string // which of the requests do not get 403
 	}{
-		{allowed, "ann", "hello create beat db delete openapi unknown"},
+		{allowed, "ann", "hello create beat db events delete openapi unknown"},
 		{allowed, "bob", "hello openapi unknown"},
 		{allowed, "", "hello openapi unknown"}, // acts for nobody
-		{allowed, gatewayName, "hello create beat db delete list openapi unknown"},
+		{allowed, gatewayName, "hello create beat db events delete list openapi unknown"},
 		{allowed, oldName, "hello create beat db openapi unknown"},
-		{denied, "ann", "hello create beat db delete openapi unknown"},
-		{denied, gatewayName, "hello create beat db delete list openapi unknown"},
+		{denied, "ann", "hello create beat db events delete openapi unknown"},
+		{denied, gatewayName, "hello create beat db events delete list openapi unknown"},
 		{denied, oldName, ""},
 	} {
 		c := test.server.http(t, test.client, false)
@@ -225,7 +226,10 @@ func TestWithoutAVerifiedCertificateThereIsNoAnswer(t *testing.T) {
 // newAPI makes an API for clients that are told by their certificate's common name.
 func newAPI(t testing.TB, log logrus.FieldLogger, o handlers.Options) *handlers.API {
 	t.Helper()
-	o.Manager, o.Identify, o.Log, o.OldCerts = newMemory(), identify, log, true
+	o.Identify, o.Log, o.OldCerts = identify, log, true
+	if o.Manager == nil {
+		o.Manager = newMemory()
+	}
 	o.Check = func(*tls.ConnectionState) error { return nil }
 	api, err := handlers.New(o)
 	if err != nil {

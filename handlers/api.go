@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,12 +28,15 @@ type Manager interface {
 	beater
 	deleter
 	teller
+	follower
 	lister
 }
 
 const (
 	defaultHold    = 2 * time.Second
 	defaultMaxHeld = 1000
+
+	defaultMaxStreams = 1000
 )
 
 // Options are what an [API] needs. Those without a default are required.
@@ -58,6 +62,9 @@ type Options struct {
 	Hold    time.Duration
 	MaxHeld int
 
+	// MaxStreams is how many streams of events are served at a time, 1,000 by default.
+	MaxStreams int
+
 	Log logrus.FieldLogger
 	Now func() time.Time // time.Now by default
 }
@@ -76,14 +83,17 @@ func (o *Options) validate() error {
 			return fmt.Errorf("handlers: Options.%s is missing", field.name)
 		}
 	}
-	if o.Hold < 0 || o.MaxHeld < 0 {
-		return errors.New("handlers: Options.Hold and MaxHeld must not be negative")
+	if o.Hold < 0 || o.MaxHeld < 0 || o.MaxStreams < 0 {
+		return errors.New("handlers: Options.Hold, MaxHeld and MaxStreams must not be negative")
 	}
 	if o.Hold == 0 {
 		o.Hold = defaultHold
 	}
 	if o.MaxHeld == 0 {
 		o.MaxHeld = defaultMaxHeld
+	}
+	if o.MaxStreams == 0 {
+		o.MaxStreams = defaultMaxStreams
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -97,6 +107,10 @@ type API struct {
 	router *mux.Router
 	// held has one token for each answer that is being held back.
 	held chan struct{}
+	// streams has one token for each stream that is open.
+	streams  chan struct{}
+	stopping chan struct{} // closed by EndStreams
+	stopOnce sync.Once
 	// idPrefix and lastID make request ids: unique among processes, short to read out.
 	idPrefix string
 	lastID   atomic.Uint64
@@ -112,6 +126,8 @@ func New(o Options) (*API, error) {
 	a := &API{
 		Options:  o,
 		held:     make(chan struct{}, o.MaxHeld),
+		streams:  make(chan struct{}, o.MaxStreams),
+		stopping: make(chan struct{}),
 		idPrefix: strings.ToLower(base32.StdEncoding.EncodeToString(random[:])) + "-",
 	}
 	a.router = a.newRouter()

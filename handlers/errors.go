@@ -13,6 +13,7 @@ const (
 	NotFound         playground.Code = "not_found"
 	MethodNotAllowed playground.Code = "method_not_allowed"
 	TooLarge         playground.Code = "too_large"
+	TooManyStreams   playground.Code = "too_many_streams"
 )
 
 // httpStatus is what a code means in HTTP, and, where asking again makes sense,
@@ -36,6 +37,7 @@ func statuses() map[playground.Code]httpStatus {
 		NotFound:                 {status: http.StatusNotFound},
 		MethodNotAllowed:         {status: http.StatusMethodNotAllowed},
 		TooLarge:                 {status: http.StatusRequestEntityTooLarge},
+		TooManyStreams:           {status: http.StatusTooManyRequests, retryAfter: 10 * time.Second},
 	}
 }
 

@@ -37,10 +37,7 @@ func (a *API) answer(rt *route, w http.ResponseWriter, r *http.Request) {
 	x := &exchange{w: w, r: r, began: a.Now()}
 	conn := a.connection(r)
 	if err := conn.check(a, r.TLS); err != nil {
-		a.logCutOff(x, conn, err)
-		conn.close()
-		// The server's way to end a connection without an answer.
-		panic(http.ErrAbortHandler)
+		a.cutOff(x, conn, err)
 	}
 	x.id, x.client = a.newID(), conn.client
 	x.silent = rt.frequent && !debugging(a.Log)
@@ -147,8 +144,8 @@ func (a *API) log(rt *route, x *exchange) {
 	}
 }
 
-// logCutOff audits a request whose certificate is no longer good.
-func (a *API) logCutOff(x *exchange, conn *connection, err error) {
+// cutOff audits a request whose certificate is no longer good, and ends the connection.
+func (a *API) cutOff(x *exchange, conn *connection, err error) {
 	a.Log.WithFields(logrus.Fields{
 		"audit":  "revoked",
 		"result": "cut_off",
@@ -157,6 +154,9 @@ func (a *API) logCutOff(x *exchange, conn *connection, err error) {
 		"name":   bounded(conn.client.Name),
 		"error":  bounded(err.Error()),
 	}).Warn("connection closed: its certificate is no longer accepted")
+	conn.close()
+	// The server's way to end a connection without an answer.
+	panic(http.ErrAbortHandler)
 }
 
 // replyText answers 200 with text that a browser must not take for a page: it may

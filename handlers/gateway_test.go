@@ -59,6 +59,7 @@ type memory struct {
 	// faults are the errors that users meet, entered is told of each create.
 	faults  map[playground.User]error
 	entered chan playground.User
+	changed chan struct{} // closed and made anew by set
 }
 
 var _ handlers.Manager = (*memory)(nil)
@@ -69,6 +70,7 @@ func newMemory() *memory {
 		beats:     map[playground.User]int{},
 		faults:    map[playground.User]error{},
 		entered:   make(chan playground.User, 1000),
+		changed:   make(chan struct{}),
 	}
 }
 
@@ -142,6 +144,13 @@ func (m *memory) Database(user playground.User) playground.Status {
 	return playground.Status{User: user, State: playground.StateNone}
 }
 
+func (m *memory) Follow(user playground.User) (playground.Status, <-chan struct{}) {
+	m.mu.Lock()
+	changed := m.changed
+	m.mu.Unlock()
+	return m.Database(user), changed
+}
+
 func (m *memory) Databases() []playground.Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -152,6 +161,8 @@ func (m *memory) set(user playground.User, db playground.Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.databases[user] = db
+	close(m.changed)
+	m.changed = make(chan struct{})
 }
 
 func (m *memory) fail(user playground.User, err error) {
@@ -167,6 +178,7 @@ type gateway struct {
 	dir   string
 	ca    *tlstest.Authority
 	tls   *tlsserver.Server
+	api   *handlers.API
 	clock *clock
 	log   *journal
 }
@@ -220,11 +232,10 @@ func newGateway(t testing.TB, change ...func(*handlers.Options)) *gateway {
 	for _, f := range change {
 		f(&o)
 	}
-	api, err := handlers.New(o)
-	if err != nil {
+	if g.api, err = handlers.New(o); err != nil {
 		t.Fatal(err)
 	}
-	g.serve(t, api, api.ConnContext)
+	g.serve(t, g.api, g.api.ConnContext)
 	return g
 }
 

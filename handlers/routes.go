@@ -42,6 +42,7 @@ func (a *API) routes() []route {
 		{method: "POST", path: "/api/create_db", access: everybody, serve: a.createDB, audit: "create"},
 		{method: "POST", path: "/api/delete_db", access: marked, serve: a.deleteDB, audit: "delete"},
 		{method: "GET", path: "/api/db", access: everybody, serve: a.db},
+		{method: "GET", path: "/api/db_events", access: marked, serve: a.dbEvents},
 		{method: "GET", path: "/api/list_db", access: gateways, serve: a.listDB},
 		{method: "GET", path: "/api/openapi.yaml", access: everybody, serve: a.openAPI},
 		{method: "GET", path: "/", access: everybody, serve: a.hello},

@@ -120,6 +120,7 @@ func newGateway(ctx context.Context, s *settings, log *logrus.Logger) (_ *gatewa
 	}
 	g.https = g.tls.NewHTTPServer(api, g.limit)
 	g.https.ConnContext = api.ConnContext
+	g.https.RegisterOnShutdown(api.EndStreams)
 	inner, err := net.Listen("tcp", net.JoinHostPort(s.host, strconv.Itoa(s.port)))
 	if err != nil {
 		return nil, fmt.Errorf("%w; choose another --port or --host", err)
