@@ -22,7 +22,7 @@ var errLost = failf("error: unexpected EOF: the watch was lost")
 func (c *call) watch(resource, namespace string, query url.Values) error {
 	from, err := strconv.Atoi(query.Get("resourceVersion"))
 	if err != nil {
-		return failf("Error from server: resourceVersion: Invalid value: %q", query.Get("resourceVersion"))
+		return failf("Error from server: resourceVersion: Invalid value: %[1]q: strconv.ParseUint: parsing %[1]q: invalid syntax", query.Get("resourceVersion"))
 	}
 	if from < c.store.settings().Compacted {
 		_, err := fmt.Fprintf(c.stdout, `{"type":"ERROR","object":{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too old resource version: %d (%d)","reason":"Expired","code":410}}`+"\n",
