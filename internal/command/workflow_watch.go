@@ -57,7 +57,7 @@ func (f *workflowFlags) follow(c *cobra.Command, engine couler.Engine, name stri
 	if file, ok := f.world.Out.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		d = newScreen(c.OutOrStdout(), time.Now, func() (int, int) {
 			width, height, err := term.GetSize(int(file.Fd()))
-			if err != nil {
+			if err != nil || width <= 0 || height <= 0 { // a terminal that does not know itself
 				return 80, 24
 			}
 			return width, height

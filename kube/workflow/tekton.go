@@ -127,7 +127,7 @@ func (tekton) part(object []byte) (part, error) {
 	}
 	c := succeeded(t.Status.Conditions)
 	p.state = c.state(p.begun || p.retries > 0)
-	if p.state != Succeeded && c.Reason != "Running" && c.Reason != "Started" {
+	if p.state != Succeeded && c.Reason != "Running" && c.Reason != "Started" && c.Message != c.Reason {
 		p.message = c.Message
 	}
 	return p, nil
