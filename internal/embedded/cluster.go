@@ -1,3 +1,5 @@
+//go:build cgo || gms_pure_go
+
 package embedded
 
 import (
@@ -15,16 +17,8 @@ import (
 	"sqlflow.org/sqlflow_playground/internal/playground"
 )
 
-// Options are what [New] needs; the zero value will do.
-type Options struct {
-	// Host is the address that databases listen on, 127.0.0.1 by default. Everybody
-	// who reaches it may use every database: the password is no secret.
-	Host string
-	// Log is told about panics of the engine. Nothing is logged by default.
-	Log logrus.FieldLogger
-	// Now is time.Now by default.
-	Now func() time.Time
-}
+// Available reports whether this program was built with the engine.
+const Available = true
 
 // Cluster keeps one MySQL server for each user inside this process.
 type Cluster struct {

@@ -1,3 +1,5 @@
+//go:build cgo || gms_pure_go
+
 package embedded
 
 import (

@@ -1,3 +1,5 @@
+//go:build cgo || gms_pure_go
+
 package embedded
 
 import (
@@ -110,7 +112,7 @@ func (g *gate) leave(c *mysql.Conn, s *memory.Session) {
 		// nothing is left for its commit to put back.
 		forget(s)
 	}
-	g.free1()
+	g.wake()
 }
 
 // gone takes back what c holds: its connection, or its session, has ended.
@@ -119,11 +121,11 @@ func (g *gate) gone(c *mysql.Conn) {
 	defer g.mu.Unlock()
 	if g.writer == c {
 		g.writer = nil
-		g.free1()
+		g.wake()
 	}
 }
 
-func (g *gate) free1() {
+func (g *gate) wake() {
 	close(g.freed)
 	g.freed = make(chan struct{})
 }
@@ -151,6 +153,8 @@ func kindOf(statement string) kind {
 		switch word {
 		case 0, ';', sqlparser.LEX_ERROR:
 			return reads // nothing, or nothing that the engine would run
+		case sqlparser.COMMENT:
+			continue
 		case '(':
 			depth++
 			continue

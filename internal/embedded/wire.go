@@ -1,3 +1,5 @@
+//go:build cgo || gms_pure_go
+
 package embedded
 
 import (
@@ -27,10 +29,9 @@ type wire struct {
 	net.Conn
 	framing framing
 
-	mu      sync.Mutex
-	ahead   []byte        // what was read while a statement ran
-	broken  error         // why nothing more can be read
-	watched chan struct{} // closed when the present watch has ended
+	mu     sync.Mutex
+	ahead  []byte // what was read while a statement ran
+	broken error  // why nothing more can be read
 }
 
 func (w *wire) Read(p []byte) (n int, err error) {
