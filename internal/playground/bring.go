@@ -1,0 +1,239 @@
+package playground
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sirupsen/logrus"
+)
+
+// bring brings e's database up: the one way to create, to heal, and to bring back. It
+// looks at what the cluster said last, does the next thing that is due, and waits for
+// a change, so it does not matter who made the change or where an earlier server stopped.
+func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error) {
+	begun := time.Now()
+	if err := m.queue.enter(ctx, op.ticket); err != nil {
+		return err
+	}
+	defer m.queue.leave()
+	ctx, cancel := context.WithTimeoutCause(ctx, m.options.StartLimit,
+		Errorf(CannotStart, "the database was not ready after %v", m.options.StartLimit))
+	defer cancel()
+	defer func() {
+		result := "ready"
+		if err != nil {
+			result = string(AsError(err).Code)
+		}
+		m.recorder.Created(result, time.Since(begun).Seconds())
+	}()
+
+	b := bringing{m: m, e: e}
+	db, _ := m.look(e)
+	b.old = db.Pod.UID
+	if db.Record == (Version{}) {
+		switch err := m.cluster.Claim(ctx, e.user, time.Now()); {
+		case err == nil:
+			b.claimed = true
+		case !errors.Is(err, ErrExists):
+			return err
+		}
+	}
+	err = b.run(ctx)
+	if failed := AsError(err); err != nil && failed.Code == CannotStart {
+		b.clean(ctx, failed)
+	}
+	return err
+}
+
+// bringing is the state of one [Manager.bring].
+type bringing struct {
+	m       *Manager
+	e       *entry
+	claimed bool   // this bringing made the record
+	old     string // the pod that was there before
+	stopped bool   // old had failed and was taken away
+	started bool   // a pod was asked for and has not been seen yet
+	served  bool   // a service was asked for beside a pod that is ready
+}
+
+func (b *bringing) run(ctx context.Context) error {
+	for {
+		db, changed := b.m.look(b.e)
+		var again time.Duration // how long to wait for the watch before looking oneself
+		switch db.Phase {
+		case Ready:
+			b.started = false
+			if db.Address == "" {
+				// Its service is still to come, or somebody deleted it: Start makes both.
+				if !b.served {
+					b.served = true
+					if err := b.m.cluster.Start(ctx, b.e.user); err != nil && !errors.Is(err, ErrLeaving) {
+						return err
+					}
+				}
+				break
+			}
+			if err := b.m.answers(ctx, b.e, db, changed); !errors.Is(err, errChanged) {
+				return err
+			}
+			continue
+		case Failed:
+			b.started = false
+			if db.Pod.UID != b.old || b.stopped {
+				return Errorf(CannotStart, "%s", db.Reason)
+			}
+			if err := b.m.cluster.Stop(ctx, db); err != nil {
+				return err
+			}
+			b.stopped = true
+		case None, Missing, Released:
+			if b.started {
+				again = 5 * time.Second
+				break
+			}
+			switch err := b.m.cluster.Start(ctx, b.e.user); {
+			case err == nil:
+				b.started, again = true, 5*time.Second
+			case errors.Is(err, ErrLeaving):
+				again = 2 * time.Second
+			case errors.Is(err, ErrNoRecord):
+				return &Error{Code: Interrupted, Message: "the database was deleted while it was being created", RetryAfter: time.Second}
+			default:
+				return err
+			}
+		case Starting, Leaving:
+			b.started = false
+		}
+		if err := b.wait(ctx, changed, again); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when the database changed. Where the watch should have told something
+// by now, or is known to be behind, it looks at the cluster itself.
+func (b *bringing) wait(ctx context.Context, changed <-chan struct{}, again time.Duration) error {
+	if again == 0 && b.m.Fresh() != nil {
+		again = 5 * time.Second
+	}
+	var overdue <-chan time.Time
+	if again > 0 {
+		timer := time.NewTimer(again)
+		defer timer.Stop()
+		overdue = timer.C
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-overdue:
+	}
+	db, err := b.m.cluster.Get(ctx, b.e.user)
+	if err != nil {
+		return err
+	}
+	if db.Phase != Starting && db.Phase != Ready {
+		b.started = false
+	}
+	b.m.mu.Lock()
+	defer b.m.mu.Unlock()
+	b.m.observe(db)
+	return nil
+}
+
+// clean leaves nothing of a database that cannot start: all of it if it is new, else
+// only the pod, so that the user's address stays.
+func (b *bringing) clean(ctx context.Context, failed *Error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	db, _ := b.m.look(b.e)
+	var err error
+	if b.claimed {
+		err = b.m.remove(ctx, b.e.user)
+	} else if db.Pod.UID != "" {
+		err = b.m.cluster.Stop(ctx, db)
+	}
+	b.m.mu.Lock()
+	b.m.failures.remember(b.e.user, failed.Message)
+	b.m.mu.Unlock()
+	log := b.m.log.WithFields(logrus.Fields{"user": b.e.user.String(), "reason": failed.Message})
+	if err != nil {
+		log.WithError(err).Error("a database cannot start, and what is left of it could not be removed")
+		return
+	}
+	log.Warn("a database cannot start; it was removed")
+}
+
+var errChanged = errors.New("the database changed")
+
+// answers waits until db answers a query; errChanged when the cluster says something
+// new of it first. Readiness is decided inside the pod, so what is left is the way
+// from here to there, which a Service opens a moment later.
+func (m *Manager) answers(ctx context.Context, e *entry, db Database, changed <-chan struct{}) error {
+	const patience = 3 * time.Second // before a network that leads nowhere is believed
+	begun, told := time.Now(), false
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := m.ping(ctx, db.Address)
+		if !told && time.Since(begun) > patience {
+			m.log.WithField("user", e.user.String()).WithError(err).Warn("a database is ready in the cluster's eyes, but does not answer")
+			told = true
+		}
+		if err == nil || m.takeOnTrust(err, time.Since(begun) > patience) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.failures.forget(e.user)
+			if err == nil {
+				m.reached, m.blind = true, false
+			}
+			if e.db.Pod.UID == db.Pod.UID {
+				e.answered, e.ready = db.Pod.UID, true
+			}
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-changed:
+			timer.Stop()
+			return errChanged
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (m *Manager) ping(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return m.prober.Ping(ctx, address)
+}
+
+// takeOnTrust decides whether a ready pod is taken for a ready database because no
+// database address can be reached from here, as on a host outside the cluster's
+// network; the clients there can reach it all the same.
+func (m *Manager) takeOnTrust(err error, waited bool) bool {
+	if !errors.Is(err, ErrUnreachable) {
+		return false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.reached || !m.blind && !waited {
+		return false
+	}
+	if !m.blind {
+		m.blind = true
+		m.log.WithError(err).Warn("databases cannot be reached from here: from now on a ready pod is taken for a ready database")
+	}
+	return true
+}
+
+// look returns what the cluster said last of e, and a channel that is closed when it
+// says something new.
+func (m *Manager) look(e *entry) (Database, <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return e.db, e.changed
+}
