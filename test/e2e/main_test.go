@@ -100,7 +100,7 @@ func cluster(t *testing.T) *bed.Bed {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour) // cold, its programs are built
 		defer cancel()
 		o := bed.Options{Logf: logf}
-		if b, err := bed.Open(o); err == nil && b.Healthy(ctx) == nil {
+		if b, err := bed.Open(o); err == nil && well(ctx, b) {
 			return b, nil, nil
 		}
 		b, err := bed.Up(ctx, o)
@@ -112,4 +112,21 @@ func cluster(t *testing.T) *bed.Bed {
 		}
 		return b, b.Down, nil
 	})
+}
+
+// well says whether a cluster works, or does so soon: one of its components may
+// just be starting again.
+func well(ctx context.Context, b *bed.Bed) bool {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for b.Healthy(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+		}
+	}
+	return true
 }

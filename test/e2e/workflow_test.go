@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -193,16 +194,16 @@ func code(step workflow.Step) string {
 	return fmt.Sprint(*step.ExitCode)
 }
 
-// executors is in the line that Argo's executor adds to what a step wrote
+// executors matches the lines that Argo's executor adds to what a step wrote
 // (argo-workflows, cmd/argoexec/commands/emissary.go).
-const executors = `msg="sub-process exited" argo=true`
+var executors = regexp.MustCompile(`^time="[^"]*" level=info msg="sub-process exited" argo=true |^Error: exit status \d+$`)
 
 // log gives what a step wrote.
 func (r run) log(t *testing.T, step string) string {
 	t.Helper()
 	var text strings.Builder
 	err := r.workflows.Logs(t.Context(), r.Name, step, false, func(line []byte) error {
-		if !strings.Contains(string(line), executors) {
+		if r.name != couler.Argo || !executors.Match(line) {
 			text.WriteString(string(line) + "\n")
 		}
 		return nil
