@@ -137,3 +137,25 @@ func TestTheDrawnGraphIsWhatTheProgramDraws(t *testing.T) {
 		t.Error("docs/iris.svg is not what is drawn now; run go test ./internal/command -run Drawn -update")
 	}
 }
+
+// TestReadmeNamesEveryFlag of the server.
+func TestReadmeNamesEveryFlag(t *testing.T) {
+	t.Parallel()
+	help, err := exec.Command("sqlflow_playground", "--help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile(`(?m)^ +(?:-\w, )?(--\w+)`).FindAllStringSubmatch(string(help), -1)
+	if len(flags) < 25 {
+		t.Fatalf("--help names %d flags only:\n%s", len(flags), help)
+	}
+	for _, flag := range flags {
+		if flag[1] != "--help" && flag[1] != "--version" && !strings.Contains(string(readme), "`"+flag[1]+"`") {
+			t.Errorf("the README does not name %s", flag[1])
+		}
+	}
+}
