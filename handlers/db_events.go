@@ -120,10 +120,6 @@ type stream struct {
 // newStream begins the answer.
 func (a *API) newStream(x *exchange) *stream {
 	s := &stream{x: x, to: http.NewResponseController(x.w)}
-	// The server's own limits are for answers of one piece. A writer that has no
-	// deadlines needs none moved, so these errors say nothing; a dead one is found
-	// by writing. While the answer goes on nothing is read but the client's leaving.
-	_ = s.to.SetReadDeadline(time.Time{})
 	header := x.w.Header()
 	header.Set("Content-Type", "text/event-stream")
 	header.Set("Cache-Control", "no-store")
@@ -151,6 +147,8 @@ func (s *stream) tell(status playground.Status) error {
 	return s.write(event)
 }
 
+// write moves the server's own limit, which is for answers of one piece. A writer that
+// has no deadline needs none moved, so that error says nothing.
 func (s *stream) write(text []byte) error {
 	_ = s.to.SetWriteDeadline(time.Now().Add(eventWrite))
 	if _, err := s.x.w.Write(text); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,8 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
-
 	"sqlflow.org/sqlflow_playground/client"
 )
 
@@ -24,6 +23,7 @@ type clientFlags struct {
 	export  bool
 	wait    time.Duration
 	every   time.Duration
+	live    *live // the terminal's line while create_db waits; nil for none
 }
 
 func newClient(w World) *cobra.Command {
@@ -65,7 +65,9 @@ when the server cannot be reached.`,
 
 	sub := add("create_db", "Get a database and print its data source", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
+			stop := f.live.follow(ctx, to, user)
 			source, err := to.CreateDB(ctx, user)
+			stop()
 			if err != nil {
 				return err
 			}
@@ -159,7 +161,8 @@ func (f *clientFlags) connect(c *cobra.Command, w World) (*client.Client, string
 		beside(f.envFile, &o.CAFile, &o.CertFile, &o.KeyFile)
 	}
 	o.MaxWait = f.wait
-	o.OnWait = waiting(c, w)
+	f.live = newLive(w.Err)
+	o.OnWait = waiting(c.ErrOrStderr(), f.live)
 	to, err := client.New(o)
 	if err != nil {
 		return nil, "", usage("%v", err)
@@ -194,17 +197,15 @@ func beside(envFile string, paths ...*string) {
 	}
 }
 
-// waiting tells on a terminal that the client waits; elsewhere it says so once a wait.
-func waiting(c *cobra.Command, w World) func(string, time.Duration) {
-	out := c.ErrOrStderr()
-	file, ok := w.Err.(*os.File)
-	live := ok && term.IsTerminal(int(file.Fd()))
+// waiting tells that the client waits: in the terminal's line, or in lines of its own.
+func waiting(out io.Writer, l *live) func(string, time.Duration) {
 	return func(reason string, wait time.Duration) {
-		if live {
-			fmt.Fprintf(out, "\r\x1b[Kwaiting: %s (again in %v)", reason, wait.Round(time.Second))
+		text := fmt.Sprintf("waiting: %s (again in %v)", reason, wait.Round(time.Second))
+		if l != nil {
+			l.wait(text)
 			return
 		}
-		fmt.Fprintf(out, "waiting: %s (again in %v)\n", reason, wait.Round(time.Second))
+		fmt.Fprintln(out, text)
 	}
 }
 
