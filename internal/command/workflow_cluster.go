@@ -167,10 +167,7 @@ func newWorkflowLogs(f *workflowFlags) *cobra.Command {
 			return err
 		}
 		for _, step := range status.Steps {
-			err := cluster.Logs(c.Context(), args[0], step.Name, follow, func(line []byte) error {
-				_, err := fmt.Fprintf(out, "%s | %s\n", step.Name, line)
-				return err
-			})
+			err := stepLogs(c, cluster, status, step, follow)
 			if errors.Is(err, workflow.ErrNoLogs) {
 				fmt.Fprintf(c.ErrOrStderr(), "%v\n", err)
 			} else if err != nil {
@@ -181,6 +178,26 @@ func newWorkflowLogs(f *workflowFlags) *cobra.Command {
 	})
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "wait for steps to begin, and go on until they end")
 	return c
+}
+
+// stepLogs prints the logs of a step and of its earlier tries, with its name.
+func stepLogs(c *cobra.Command, cluster *workflow.Cluster, status *workflow.Status, step workflow.Step, follow bool) error {
+	line := func(text []byte) error {
+		_, err := fmt.Fprintf(c.OutOrStdout(), "%s | %s\n", step.Name, text)
+		return err
+	}
+	for _, pod := range step.Earlier {
+		if err := cluster.PodLogs(c.Context(), status.Namespace, pod, step.Container, false, line); err != nil {
+			return err
+		}
+	}
+	switch {
+	case step.Begun:
+		return cluster.PodLogs(c.Context(), status.Namespace, step.Pod, step.Container, follow, line)
+	case follow && !status.State.Ended():
+		return cluster.Logs(c.Context(), status.Name, step.Name, true, line)
+	}
+	return fmt.Errorf("%s has not begun, or its pod is gone: %w", step.Name, workflow.ErrNoLogs)
 }
 
 func newWorkflowStop(f *workflowFlags) *cobra.Command {

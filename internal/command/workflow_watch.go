@@ -128,6 +128,9 @@ func (w *watcher) show(ctx context.Context, d display) (last *workflow.Status, e
 	for {
 		select {
 		case <-ctx.Done():
+			if drained != nil { // the workflow has ended; only logs are missing
+				return last, nil
+			}
 			return last, ctx.Err()
 		case <-ticker.C:
 			d.tick()
@@ -174,26 +177,35 @@ func (w *watcher) followLogs(ctx context.Context, s *workflow.Status) {
 		return
 	}
 	for _, step := range s.Steps {
-		if !step.Begun || step.Pod == "" || w.followed[step.Pod] {
-			continue
+		for _, pod := range step.Earlier { // a try may be over before it was seen
+			w.followPod(ctx, s.Namespace, pod, step)
 		}
-		w.followed[step.Pod] = true
-		w.running.Go(func() {
-			select {
-			case w.places <- struct{}{}:
-				defer func() { <-w.places }()
-			case <-ctx.Done():
-				return
-			}
-			err := w.cluster.PodLogs(ctx, s.Namespace, step.Pod, step.Container, true, func(line []byte) error {
-				w.tell(ctx, event{step: step.Name, text: string(line)})
-				return ctx.Err()
-			})
-			if err != nil && ctx.Err() == nil {
-				w.tell(ctx, event{step: step.Name, text: "(the logs cannot be read: " + err.Error() + ")"})
-			}
-		})
+		if step.Begun {
+			w.followPod(ctx, s.Namespace, step.Pod, step)
+		}
 	}
+}
+
+func (w *watcher) followPod(ctx context.Context, namespace, pod string, step workflow.Step) {
+	if pod == "" || w.followed[pod] {
+		return
+	}
+	w.followed[pod] = true
+	w.running.Go(func() {
+		select {
+		case w.places <- struct{}{}:
+			defer func() { <-w.places }()
+		case <-ctx.Done():
+			return
+		}
+		err := w.cluster.PodLogs(ctx, namespace, pod, step.Container, true, func(line []byte) error {
+			w.tell(ctx, event{step: step.Name, text: string(line)})
+			return ctx.Err()
+		})
+		if err != nil && ctx.Err() == nil {
+			w.tell(ctx, event{step: step.Name, text: "(the logs cannot be read: " + err.Error() + ")"})
+		}
+	})
 }
 
 // plainDisplay writes a line for each change.

@@ -314,7 +314,7 @@ func (w *argoWorkflow) fill(step *Step, n argoNode, pods map[string]part) {
 		}
 		for _, try := range tries[:max(len(tries)-1, 0)] {
 			if p, there := pods[try.ID]; there {
-				step.Earlier = append(step.Earlier, p.pod)
+				step.Earlier, step.Container = append(step.Earlier, p.pod), p.container
 			}
 		}
 		if last.Message != "" {

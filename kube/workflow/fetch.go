@@ -64,12 +64,17 @@ func (c *Cluster) Fetch(ctx context.Context, r FetchRequest) (FetchResponse, err
 	if r.Job.Namespace == "" {
 		r.Job.Namespace = "default"
 	}
-	c = c.in(r.Job.Namespace)
-	answer := FetchResponse{UpdatedFetchSince: r}
-	status, err := c.Status(ctx, r.Job.ID)
+	status, err := c.in(r.Job.Namespace).Status(ctx, r.Job.ID)
 	if err != nil {
-		return answer, err
+		return FetchResponse{UpdatedFetchSince: r}, err
 	}
+	return c.FetchFrom(ctx, status, r)
+}
+
+// FetchFrom is Fetch where the status was read already.
+func (c *Cluster) FetchFrom(ctx context.Context, status *Status, r FetchRequest) (FetchResponse, error) {
+	c = c.in(status.Namespace)
+	answer := FetchResponse{UpdatedFetchSince: r}
 	if status.State == Pending {
 		return answer, nil
 	}
@@ -100,7 +105,7 @@ func (c *Cluster) Fetch(ctx context.Context, r FetchRequest) (FetchResponse, err
 		}
 	}
 	f := fetch{Cluster: c, status: status, step: step, answer: &answer, prefix: fmt.Sprintf("SQLFlow Step: [%d/%d]", at+1, len(steps))}
-	err = f.tell(ctx)
+	err := f.tell(ctx)
 	if err == nil && step.State.Ended() {
 		if at+1 < len(steps) {
 			answer.UpdatedFetchSince.StepID, answer.UpdatedFetchSince.StepPhase = steps[at+1].Name, ""

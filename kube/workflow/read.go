@@ -21,15 +21,28 @@ func (c *Cluster) command(args ...string) []string {
 
 // Status reads a workflow and its steps. The error is ErrNotFound, or that of kubectl.
 func (c *Cluster) Status(ctx context.Context, name string) (*Status, error) {
+	status, _, err := c.Annotated(ctx, name)
+	return status, err
+}
+
+// Annotated is Status with what is written on the workflow, by whoever made it.
+func (c *Cluster) Annotated(ctx context.Context, name string) (*Status, map[string]string, error) {
 	object, run, err := c.get(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	var made struct {
+		Metadata metadata `json:"metadata"`
+	}
+	if err := decode(object, "workflow", &made); err != nil {
+		return nil, nil, err
 	}
 	parts, err := c.in(run.Namespace).readParts(ctx, name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c.engine.status(object, parts)
+	status, err := c.engine.status(object, parts)
+	return status, made.Metadata.Annotations, err
 }
 
 // get reads the workflow's own object.

@@ -240,7 +240,7 @@ func (tekton) status(object []byte, parts map[string]part) (*Status, error) {
 func (step *Step) fill(p part) {
 	step.ID, step.State, step.Message, step.ExitCode = p.step, p.state, p.message, p.exitCode
 	step.Pod, step.Earlier, step.Begun = p.pod, slices.Clone(p.earlier), p.begun
-	if p.pod != "" {
+	if p.pod != "" || len(p.earlier) > 0 {
 		step.Container = p.container
 	}
 	step.Retries, step.Started, step.Finished = p.retries, p.started, p.finished

@@ -90,7 +90,7 @@ type Step struct {
 	// Pod runs the step, or its last try; empty when there is none yet or it is
 	// gone. Earlier are the pods of earlier tries that are still there.
 	Pod       string    `json:"pod,omitempty"`
-	Container string    `json:"container,omitempty"` // in Pod
+	Container string    `json:"container,omitempty"` // of the step in its pods
 	Earlier   []string  `json:"earlier_pods,omitempty"`
 	Started   time.Time `json:"started,omitzero"`
 	Finished  time.Time `json:"finished,omitzero"`
