@@ -205,7 +205,7 @@ func (w *argoWorkflow) unpack() error {
 		return nil
 	}
 	if w.Status.OffloadNodeStatusVersion != "" {
-		return errors.New("Argo keeps the state of its steps in a database, where kubectl cannot read it")
+		return errors.New("the state of its steps is in a database of Argo, where kubectl cannot read it")
 	}
 	if w.Status.CompressedNodes == "" {
 		return nil
