@@ -4,10 +4,11 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Cluster struct {
 	addresses map[string]*record
 	version   int64 // of the last change of any object
 	watchers  map[*watcher]struct{}
+	leaving   map[*server]struct{} // closed, but some statement does not notice
 }
 
 var (
@@ -67,6 +69,7 @@ func New(o Options) *Cluster {
 		records:   map[playground.User]*record{},
 		addresses: map[string]*record{},
 		watchers:  map[*watcher]struct{}{},
+		leaving:   map[*server]struct{}{},
 	}
 	c.alive, c.end = context.WithCancel(context.Background())
 	if c.host == "" {
@@ -98,13 +101,20 @@ func (c *Cluster) Close() error {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	var errs []error
 	for _, r := range all {
 		if err := c.remove(ctx, r); err != nil {
-			errs = append(errs, fmt.Errorf("stopping the database of %s: %w", r.db.User, err))
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	c.mu.Lock()
+	late := slices.Collect(maps.Keys(c.leaving))
+	c.mu.Unlock()
+	for _, s := range late {
+		if err := s.ended(ctx); err != nil {
+			return fmt.Errorf("stopping the embedded databases: %w", err)
+		}
+	}
+	return nil
 }
 
 // Adopt has nothing to take over: databases never outlive the process.
@@ -177,7 +187,7 @@ func (c *Cluster) Start(ctx context.Context, user playground.User) error {
 	if !opened {
 		l, err := net.Listen("tcp", net.JoinHostPort(c.host, "0"))
 		if err != nil {
-			s.close(ctx)
+			s.close()
 			return &playground.Error{Code: playground.Unavailable, Message: "no port for another database", Err: err}
 		}
 		d = openDoor(l)
@@ -263,7 +273,8 @@ func (c *Cluster) Release(ctx context.Context, db playground.Database, at time.T
 	r.db.ReleasedAt, r.db.Marked = at, time.Time{}
 	c.changed(r)
 	c.mu.Unlock()
-	return s.close(ctx)
+	c.dismiss(s)
+	return nil
 }
 
 // Stop stops the server that db names; its record and port stay.
@@ -288,7 +299,8 @@ func (c *Cluster) Stop(ctx context.Context, db playground.Database) error {
 	r.db.Phase = playground.Missing
 	c.tell(r.db)
 	c.mu.Unlock()
-	return s.close(ctx)
+	c.dismiss(s)
+	return nil
 }
 
 // Remove forgets user and gives up the port.
@@ -321,7 +333,31 @@ func (c *Cluster) remove(ctx context.Context, r *record) error {
 	if r.door != nil {
 		r.door.close()
 	}
-	return s.close(ctx)
+	c.dismiss(s)
+	return nil
+}
+
+// dismiss closes s and gives its statements a moment to end. Those that do not are
+// left behind: their tables are nobody's any more, and Close asks for them again.
+func (c *Cluster) dismiss(s *server) {
+	if s == nil {
+		return
+	}
+	s.close()
+	moment, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if s.ended(moment) == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving[s] = struct{}{}
+	go func() {
+		<-s.idle
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.leaving, s)
+	}()
 }
 
 // unplug takes the server, if any, out of r. The caller holds c.mu and r's turn.

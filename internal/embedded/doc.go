@@ -9,7 +9,9 @@
 // other users or the host (see fence.go).
 //
 // The engine keeps tables in memory and copies a table for every statement that
-// touches it: right for tutorials, not for large data.
+// touches it: right for tutorials, not for large data. All databases share this
+// process's memory and processors, and nothing limits how much of them a statement
+// takes: it is a playground for people who trust each other that far.
 //
 // It is the only package that imports the engine, which makes most of the
 // program's size.

@@ -66,7 +66,7 @@ func (d *door) answer() {
 // awayMessage is what a client reads that connects to a database that is not there.
 // Its first word is one that PyMySQL can do without: it cuts six characters off
 // messages that come before the handshake.
-const awayMessage = "Sorry: this database was released because nobody used it; a heart beat or create_db brings it back, empty"
+const awayMessage = "Sorry: this database was released because nobody used it; a heart beat or create_db brings it back as new"
 
 // refuse says goodbye in MySQL's words: an ERR packet (ER_SERVER_SHUTDOWN) instead of
 // a greeting, which has no SQL state yet

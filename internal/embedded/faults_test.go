@@ -254,6 +254,31 @@ func TestManyAtOnce(t *testing.T) {
 	}
 }
 
+// The engine plans this for seconds and cannot be interrupted.
+func TestStubbornStatementHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	db := start(t, c, "ada")
+	stubborn := connect(t, db.Address)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		rows(context.Background(), stubborn, "SELECT 1"+strings.Repeat("+1", 1300))
+	}()
+	other := connect(t, db.Address)
+	for busy := []string{"0"}; busy[0] == "0"; {
+		busy = ask(t, other, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT 1+1%'")
+	}
+	if err := c.Release(t.Context(), db, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context(), "ada"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "train", ask(t, connect(t, db.Address), "SELECT COUNT(*) FROM iris.train"), "110")
+	<-ended // its client sees the connection end
+}
+
 // Not parallel: it looks at all goroutines of the process.
 func TestCloseLeavesNothing(t *testing.T) {
 	c := embedded.New(embedded.Options{})

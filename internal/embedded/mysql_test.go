@@ -70,10 +70,16 @@ func connect(t *testing.T, address string, options ...string) *sql.Conn {
 	for _, o := range options {
 		dsn += "&" + o
 	}
-	db, err := sql.Open("mysql", dsn)
+	config, err := mysql.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
+	config.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
 	db.SetMaxIdleConns(0)
 	t.Cleanup(func() { db.Close() })
 	conn, err := db.Conn(t.Context())

@@ -4,7 +4,6 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -110,11 +109,11 @@ func newServer(tables []table, log logrus.FieldLogger, now func() time.Time) (*s
 	return s, nil
 }
 
-// close lets nobody in, ends all connections and their statements, and waits for
-// them as long as ctx allows. A nil server is closed.
-func (s *server) close(ctx context.Context) error {
+// close lets nobody in and ends all connections, and with them their statements. It
+// does not wait for that. A nil server is closed.
+func (s *server) close() {
 	if s == nil {
-		return nil
+		return
 	}
 	s.inbox.Close()
 	s.mu.Lock()
@@ -129,9 +128,11 @@ func (s *server) close(ctx context.Context) error {
 		c.Close()
 	}
 	s.mu.Unlock()
-	if err := s.engine.Close(); err != nil && !errors.Is(err, context.Canceled) { // its own cancelation
-		return err
-	}
+	s.engine.Close() // tells of nothing but its own cancelation
+}
+
+// ended waits until a closed server has no connections any more.
+func (s *server) ended(ctx context.Context) error {
 	select {
 	case <-s.idle:
 		return nil

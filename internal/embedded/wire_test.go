@@ -179,7 +179,7 @@ func TestStackTracesStayHere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close(t.Context())
+	defer s.close()
 	client, conn := net.Pipe()
 	defer client.Close()
 	c := &mysql.Conn{Conn: &wire{Conn: conn}}
