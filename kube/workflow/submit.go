@@ -61,7 +61,7 @@ func (c *Cluster) Submit(ctx context.Context, w *couler.Workflow) (Run, error) {
 	}
 	_, left := to.kubectl.Run(ctx, nil, to.command("delete", kinds, "--selector="+submission+"="+id, "--ignore-not-found", "--wait=false")...)
 	if left != nil {
-		err = errors.Join(err, fmt.Errorf("and what was made with the label %s=%s may be left: %w", submission, id, left))
+		err = fmt.Errorf("%w; should anything have been made, it has the label %s=%s and could not be removed", err, submission, id)
 	}
 	return Run{}, err
 }
