@@ -90,7 +90,7 @@ func (r responseReader) read(line string) (response Response, isMessage, ok bool
 // is given as its bytes.
 func value(typeURL string, text []byte) any {
 	var into proto.Message
-	get := func() any { return nil }
+	var get func() any
 	switch name := typeURL[strings.LastIndexByte(typeURL, '/')+1:]; name {
 	case "proto.Row.Null":
 		return nil
