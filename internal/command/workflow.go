@@ -41,7 +41,6 @@ type workflowFlags struct {
 	inline     bool
 	timeout    time.Duration
 	retries    int
-	output     string
 }
 
 // atOnce is --parallel without a number.
