@@ -257,16 +257,22 @@ func TestManyAtOnce(t *testing.T) {
 // The engine plans this for seconds and cannot be interrupted.
 func TestStubbornStatementHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
+	c := embedded.New(embedded.Options{})
+	defer c.Close() // which may rightly complain
 	db := start(t, c, "ada")
 	stubborn := connect(t, db.Address)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		rows(context.Background(), stubborn, "SELECT 1"+strings.Repeat("+1", 1300))
+		rows(context.Background(), stubborn, "SELECT 1"+strings.Repeat("+1", 1100))
 	}()
 	other := connect(t, db.Address)
-	for busy := []string{"0"}; busy[0] == "0"; {
+	for busy := []string{"0"}; busy[0] == "0" && t.Context().Err() == nil; {
+		select {
+		case <-ended:
+			t.Skip("this machine plans 1100 additions faster than it can be asked what it does")
+		default:
+		}
 		busy = ask(t, other, "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT 1+1%'")
 	}
 	if err := c.Release(t.Context(), db, time.Now()); err != nil {
