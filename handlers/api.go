@@ -43,6 +43,9 @@ const (
 type Options struct {
 	Manager Manager
 
+	// Workflows, if given, runs SQL programs; without it those routes are not there.
+	Workflows Workflows
+
 	// Identify reads who holds a verified certificate. It is called once per connection.
 	Identify func(*x509.Certificate) playground.Client
 

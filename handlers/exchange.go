@@ -27,9 +27,10 @@ type exchange struct {
 	// silent: nothing is logged if all goes well, and then an id would lead nowhere.
 	silent bool
 
-	user   playground.User // whom it is about, once known
-	status int             // what was answered; 0: nothing yet
-	err    error           // what went wrong
+	user     playground.User // whom it is about, once known
+	workflow string          // which, if any
+	status   int             // what was answered; 0: nothing yet
+	err      error           // what went wrong
 }
 
 // answer takes one request through its route.
@@ -112,6 +113,9 @@ func (a *API) log(rt *route, x *exchange) {
 	}
 	if x.user != "" {
 		fields["user"] = x.user.String()
+	}
+	if x.workflow != "" {
+		fields["workflow"] = bounded(x.workflow)
 	}
 	audit, result := rt.audit, "ok"
 	if x.err != nil {

@@ -33,6 +33,8 @@ type route struct {
 	frequent bool
 	// slowRefusal: errors are held back for a while, see Options.Hold.
 	slowRefusal bool
+	// workflows: the route is there only where workflows are, see Options.Workflows.
+	workflows bool
 }
 
 // routes is the table of the API. openapi.yaml describes the same.
@@ -44,6 +46,10 @@ func (a *API) routes() []route {
 		{method: "GET", path: "/api/db", access: everybody, serve: a.db},
 		{method: "GET", path: "/api/db_events", access: marked, serve: a.dbEvents},
 		{method: "GET", path: "/api/list_db", access: gateways, serve: a.listDB},
+		{method: "POST", path: "/api/workflow", access: marked, serve: a.submitWorkflow, audit: "submit_workflow", workflows: true},
+		{method: "GET", path: "/api/workflow", access: marked, serve: a.workflow, workflows: true},
+		{method: "GET", path: "/api/workflow_log", access: marked, serve: a.workflowLog, workflows: true},
+		{method: "POST", path: "/api/stop_workflow", access: marked, serve: a.stopWorkflow, audit: "stop_workflow", workflows: true},
 		{method: "GET", path: "/api/openapi.yaml", access: everybody, serve: a.openAPI},
 		{method: "GET", path: "/", access: everybody, serve: a.hello},
 	}
@@ -61,6 +67,9 @@ func (a *API) newRouter() *mux.Router {
 	router := mux.NewRouter()
 	allowed := map[string][]string{} // by path
 	for _, rt := range a.routes() {
+		if rt.workflows && a.Workflows == nil {
+			continue
+		}
 		router.Path(rt.path).Methods(rt.methods()...).Handler(a.handler(rt))
 		allowed[rt.path] = append(allowed[rt.path], rt.methods()...)
 	}

@@ -17,13 +17,22 @@ import (
 // maxBody is the longest request body, in bytes.
 const maxBody = 64 << 10
 
-// bodyUser reads {"user_id": "..."} from the body, whatever the content type says:
-// the notebook plugin sends JSON as a form. Other fields are ignored.
+// bodyUser reads {"user_id": "..."} from the body. Other fields are ignored.
 func (x *exchange) bodyUser() (playground.User, error) {
+	body, err := x.body()
+	if err != nil {
+		return "", err
+	}
+	return parseUser(body)
+}
+
+// body reads the body, whatever the content type says: the notebook plugin sends JSON
+// as a form.
+func (x *exchange) body() ([]byte, error) {
 	length := x.r.ContentLength
 	if length > maxBody {
 		x.w.Header().Set("Connection", "close") // rather than read the rest
-		return "", tooLarge()
+		return nil, tooLarge()
 	}
 	var body []byte
 	var err error
@@ -35,11 +44,11 @@ func (x *exchange) bodyUser() (playground.User, error) {
 	}
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return "", tooLarge()
+			return nil, tooLarge()
 		}
-		return "", &playground.Error{Code: playground.BadRequest, Message: "the body broke off", Err: err}
+		return nil, &playground.Error{Code: playground.BadRequest, Message: "the body broke off", Err: err}
 	}
-	return parseUser(body)
+	return body, nil
 }
 
 func tooLarge() error {
