@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -22,6 +23,9 @@ type backend struct {
 // newBackend makes the backend that --backend names, and checks that it works.
 func newBackend(ctx context.Context, s *settings, log *logrus.Logger, recorder *metrics.Recorder) (*backend, error) {
 	if s.backend == backendEmbedded {
+		if !embedded.Available {
+			return nil, errors.New("this program was built without the embedded MySQL: build it with make, or with -tags gms_pure_go")
+		}
 		c := embedded.New(embedded.Options{Log: log})
 		return &backend{
 			cluster: c, prober: c,
