@@ -187,7 +187,7 @@ func stepLogs(c *cobra.Command, cluster *workflow.Cluster, status *workflow.Stat
 		return err
 	}
 	for _, pod := range step.Earlier {
-		if err := cluster.PodLogs(c.Context(), status.Namespace, pod, step.Container, false, line); err != nil {
+		if err := cluster.PodLogs(c.Context(), status.Namespace, pod, step.Container, false, line); err != nil && !errors.Is(err, workflow.ErrNoLogs) {
 			return err
 		}
 	}

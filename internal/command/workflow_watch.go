@@ -203,7 +203,7 @@ func (w *watcher) followPod(ctx context.Context, namespace, pod string, step wor
 			return ctx.Err()
 		})
 		if err != nil && ctx.Err() == nil {
-			w.tell(ctx, event{step: step.Name, text: "(the logs cannot be read: " + err.Error() + ")"})
+			w.tell(ctx, event{step: step.Name, text: "(" + err.Error() + ")"})
 		}
 	})
 }

@@ -160,7 +160,7 @@ func (f *fetch) tell(ctx context.Context) error {
 			return err
 		}
 		err = f.PodLogs(ctx, f.status.Namespace, f.step.Pod, f.step.Container, false, f.line)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNoLogs) {
 			since.StepPhase = "" // nothing was told yet
 			f.answer.Responses = nil
 			return err

@@ -175,6 +175,29 @@ func TestFetchOfOtherShapes(t *testing.T) {
 	}
 }
 
+// A TaskRun names its pod also when that is gone.
+func TestFetchWithoutPods(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []couler.Engine{couler.Argo, couler.Tekton} {
+		f, name := captured(t, engine, "steps")
+		for key := range f.objects {
+			if strings.HasPrefix(key, "pods/") {
+				delete(f.objects, key)
+			}
+		}
+		all, _, err := asked(t, cluster(t, f, engine), name, 10)
+		if err == nil || !strings.Contains(err.Error(), "[2/3] Failed, Log: ") || !strings.Contains(err.Error(), "code 3") {
+			t.Errorf("%s: the error is %v, want the second step's with the engine's own words", engine, err)
+		}
+		if !strings.Contains(messages(all), "[1/3] Status: Succeeded\n(end of execution)") {
+			t.Errorf("%s: was told:\n%s", engine, messages(all))
+		}
+		if err := cluster(t, f, engine).Logs(t.Context(), name, "s1-first", false, nil); !errors.Is(err, workflow.ErrNoLogs) {
+			t.Errorf("%s: the logs gave %v, want ErrNoLogs", engine, err)
+		}
+	}
+}
+
 func TestFetchOfAWorkflowWithoutSteps(t *testing.T) {
 	t.Parallel()
 	for engine, want := range map[couler.Engine]string{

@@ -43,7 +43,8 @@ var errBegun = errors.New("the step has begun")
 
 // PodLogs calls line for each line that a container has printed. With follow it goes on
 // until the container ends. The container must have begun. What the engine itself prints
-// there is left out.
+// there is left out. The error is ErrNoLogs when the pod is gone, an error of line, ctx's, or
+// that of kubectl.
 func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string, follow bool, line func([]byte) error) error {
 	args := []string{"logs", pod, "--container=" + container}
 	if follow {
@@ -55,8 +56,11 @@ func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string,
 		}
 		return line(text)
 	}, c.in(namespace).command(args...)...)
-	if err != nil {
-		return fmt.Errorf("read the logs of %s: %w", pod, err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if found, gone := c.kubectl.Run(ctx, nil, c.in(namespace).command("get", "pods", pod, "--ignore-not-found", "--output=name")...); gone == nil && len(found) == 0 {
+		err = ErrNoLogs // a TaskRun names its pod for ever
+	}
+	return fmt.Errorf("read the logs of %s: %w", pod, err)
 }
