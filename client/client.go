@@ -128,28 +128,34 @@ func (c *Client) CreateDB(ctx context.Context, user string) (dataSource string, 
 	if err != nil {
 		return "", err
 	}
-	call := &attempts{began: time.Now()}
-	ctx = context.WithValue(ctx, attemptsKey{}, call)
-	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, c.url("/api/create_db", nil), body)
-	if err != nil {
-		return "", fmt.Errorf("create_db: %w", err)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", userAgent)
-	response, err := c.creating.Do(request)
 	var answer struct {
 		DataSource string `json:"data_source"`
 	}
-	if err := decode("create_db", response, err, &answer); err != nil {
-		if ctx.Err() != nil && call.refusal != nil {
-			return "", fmt.Errorf("%w; the server's last answer was %w", err, call.refusal)
-		}
+	if err := c.create(ctx, "create_db", "/api/create_db", body, &answer); err != nil {
 		return "", err
 	}
 	if answer.DataSource == "" {
 		return "", errors.New("create_db: the answer has no data_source; is this a playground server?")
 	}
 	return answer.DataSource, nil
+}
+
+// create posts what the server may ask to post again.
+func (c *Client) create(ctx context.Context, name, path string, body []byte, answer any) error {
+	call := &attempts{began: time.Now()}
+	ctx = context.WithValue(ctx, attemptsKey{}, call)
+	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, c.url(path, nil), body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", userAgent)
+	response, err := c.creating.Do(request)
+	err = decode(name, response, err, answer)
+	if err != nil && ctx.Err() != nil && call.refusal != nil {
+		return fmt.Errorf("%w; the server's last answer was %w", err, call.refusal)
+	}
+	return err
 }
 
 // HeartBeat keeps user's database and returns the server's greeting.
