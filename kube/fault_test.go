@@ -8,8 +8,18 @@ import (
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/kube"
 	"sqlflow.org/sqlflow_playground/kube/fakekubectl"
 )
+
+// impatient is one more replica, whose kubectls end soon if they are to hang.
+func impatient(b *bed, f fakekubectl.Fault) *kube.Cluster {
+	hurried := *b
+	if strings.HasPrefix(f.Do, "hang") {
+		hurried.options.Timeout = 3 * time.Second
+	}
+	return hurried.cluster()
+}
 
 func TestFaultsOfClaim(t *testing.T) {
 	t.Parallel()
@@ -35,11 +45,10 @@ func TestFaultsOfClaim(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := onFake(t)
-			b.options.Timeout = 700 * time.Millisecond
 			test.fault.Match = "^create"
 			plant(b, test.fault)
 			c := b.cluster()
-			err := c.Claim(t.Context(), "ada", at)
+			err := impatient(b, test.fault).Claim(t.Context(), "ada", at)
 			if test.code == "" {
 				mustBe(t, err, playground.ErrExists) // it was tried again, and had succeeded
 			} else {
@@ -84,12 +93,11 @@ func TestFaultsOfStart(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			b := onFake(t)
-			b.options.Timeout = 700 * time.Millisecond
 			c := b.cluster()
 			must(t, c.Claim(t.Context(), "ada", at))
 			test.fault.Match = "^create"
 			plant(b, test.fault)
-			err := c.Start(t.Context(), "ada")
+			err := impatient(b, test.fault).Start(t.Context(), "ada")
 			if test.code == "" {
 				must(t, err)
 			} else {
@@ -183,10 +191,10 @@ func TestFaultsOfTheOtherVerbs(t *testing.T) {
 	must(t, c.Start(t.Context(), "ada"))
 	db, err := c.Get(t.Context(), "ada")
 	must(t, err)
-	call := map[string]func() error{
-		"get":    func() error { _, err := c.Get(t.Context(), "ada"); return err },
-		"patch":  func() error { return c.Touch(t.Context(), at, []playground.User{"ada"}) },
-		"delete": func() error { return c.Stop(t.Context(), db) },
+	call := map[string]func(*kube.Cluster) error{
+		"get":    func(c *kube.Cluster) error { _, err := c.Get(t.Context(), "ada"); return err },
+		"patch":  func(c *kube.Cluster) error { return c.Touch(t.Context(), at, []playground.User{"ada"}) },
+		"delete": func(c *kube.Cluster) error { return c.Stop(t.Context(), db) },
 	}
 	for verb, do := range call {
 		for _, f := range []fakekubectl.Fault{
@@ -195,13 +203,11 @@ func TestFaultsOfTheOtherVerbs(t *testing.T) {
 		} {
 			f.Match = "^" + verb
 			plant(b, f)
-			b.options.Timeout = 500 * time.Millisecond
-			c = b.cluster()
-			mustSay(t, do(), playground.Unavailable, "cannot be reached")
+			mustSay(t, do(impatient(b, f)), playground.Unavailable, "cannot be reached")
 		}
 	}
 	plant(b, fakekubectl.Fault{Match: "^get", Do: "print", Stdout: "{]"})
-	mustSay(t, call["get"](), playground.Unavailable, "")
+	mustSay(t, call["get"](c), playground.Unavailable, "")
 	plant(b, fakekubectl.Fault{Match: "^patch", Do: "print", Stdout: ""})
 	_, err = c.Mark(t.Context(), db, at)
 	mustSay(t, err, playground.Unavailable, "")

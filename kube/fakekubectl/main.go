@@ -26,7 +26,9 @@ import (
 func Called() bool { return filepath.Base(os.Args[0]) == "kubectl" }
 
 // Main is the program; it returns the exit code.
-func Main() int {
+func Main() int { return leave(run()) }
+
+func run() int {
 	c, err := parse(os.Args[1:])
 	if err == nil {
 		err = c.do()
