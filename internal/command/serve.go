@@ -51,6 +51,7 @@ Every flag can be set by an environment variable: SQLFLOW_PLAYGROUND_<FLAG>.`,
 			if err != nil {
 				return err
 			}
+			s.environ = w.Environ
 			g, err := newGateway(c.Context(), &s, log)
 			if err != nil {
 				return err
@@ -112,8 +113,12 @@ func newGateway(ctx context.Context, s *settings, log *logrus.Logger) (_ *gatewa
 	recorder.WatchAge(g.backend.watchAge)
 	recorder.CertificateExpiry(g.certificatesLeft)
 
+	workflows, err := newPrograms(ctx, s, recorder)
+	if err != nil {
+		return nil, err
+	}
 	api, err := handlers.New(handlers.Options{
-		Manager: g.manager, Identify: identify, Check: g.tls.Check, OldCerts: allowOld, Log: log,
+		Manager: g.manager, Workflows: workflows, Identify: identify, Check: g.tls.Check, OldCerts: allowOld, Log: log,
 	})
 	if err != nil {
 		return nil, err

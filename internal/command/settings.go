@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 
+	"sqlflow.org/sqlflow_playground/couler"
 	"sqlflow.org/sqlflow_playground/internal/playground"
 	"sqlflow.org/sqlflow_playground/keytool"
 )
@@ -28,6 +29,10 @@ type settings struct {
 	kubectl, templateDir, image      string
 	dbAddress, logFormat, logLevel   string
 	waitForNodes                     bool
+	workflowEngines, allowImage      []string
+	workflowNamespace                string
+	workflowServiceAccount           string
+	environ                          []string // of SQLFLOW_WORKFLOW_..., which say how steps run
 	manager                          playground.Options
 }
 
@@ -70,6 +75,10 @@ func (s *settings) flags(c *cobra.Command) {
 	f.IntVar(&s.manager.MaxDatabases, "max_databases", 0, "databases at once; 0: no limit (default 50 for the embedded backend)")
 	f.IntVar(&s.manager.MaxCreates, "max_creates", s.manager.MaxCreates, "creations at once; more wait in line")
 	f.BoolVar(&s.manager.Maintenance, "maintenance", false, "make no database for anybody new")
+	f.StringSliceVar(&s.workflowEngines, "workflow_engines", nil, "argo,tekton: engines of the cluster on which clients may run SQL programs (default: none)")
+	f.StringVar(&s.workflowNamespace, "workflow_namespace", "", "Kubernetes namespace of the workflows (default: that of the databases)")
+	f.StringVar(&s.workflowServiceAccount, "workflow_service_account", "", "service account of the workflows' pods (default: the namespace's)")
+	f.StringSliceVar(&s.allowImage, "allow_image", nil, "images that TO RUN and TO TRAIN may name, like registry.example.com/models/*; a * stands for no slash (default: only the image of all other steps)")
 	f.StringVar(&s.adminAddr, "admin_addr", "127.0.0.1:9998", "plain HTTP address of /healthz, /readyz and /metrics; empty: none")
 	f.StringVar(&s.logFormat, "log_format", "text", "text|json")
 	f.StringVar(&s.logLevel, "log_level", "info", "debug|info|warning|error")
@@ -100,6 +109,14 @@ func (s *settings) check(limitGiven bool) error {
 	}
 	if s.oldCerts != "" && s.oldCerts != oldCertsAllow && s.oldCerts != oldCertsDeny {
 		return usage("--old_certs is %q; it must be allow or deny", s.oldCerts)
+	}
+	for _, engine := range s.workflowEngines {
+		if engine != string(couler.Argo) && engine != string(couler.Tekton) {
+			return usage("--workflow_engines has %q; it may be argo, tekton or both: nothing of a client's runs on this host", engine)
+		}
+	}
+	if s.backend == backendEmbedded && len(s.workflowEngines) > 0 {
+		return usage("--workflow_engines needs --backend %s: steps in a cluster do not reach embedded databases", backendKubectl)
 	}
 	if s.backend == backendEmbedded && !limitGiven {
 		s.manager.MaxDatabases = defaultEmbedded
