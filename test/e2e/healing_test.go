@@ -304,6 +304,7 @@ func TestClusterDisturbed(t *testing.T) {
 		back()
 		begun = time.Now()
 		servers[0].database(t, "during")
+		t.Log("since the start: ", brief(time.Since(begun)), s.kubectl(t, "", "get", "pod", "sqlflow-mysql-during", "--output=jsonpath={.metadata.creationTimestamp} {.status.conditions}"))
 		record(t, "4", fmt.Sprintf("the API server down for %s: %d create_db of a new user answered 503 with Retry-After", brief(away), refused), "all", "all")
 		measured(t, "4", "the API server up again: the new user's database is there after", time.Since(begun), 15*time.Second)
 		for _, p := range beating {

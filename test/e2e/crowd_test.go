@@ -1,0 +1,313 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/test/bed"
+)
+
+// crowds are the numbers of databases at which figures are taken.
+var crowds = [...]int{500, 1000, 2000}
+
+// A real control plane with nodes that only pretend, where thousands of pods become
+// ready by themselves. This test runs alone, because it measures.
+func TestFakeNodes(t *testing.T) {
+	real := newSite(t)
+	maria := real.serve(t).database(t, "everybody")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // cold, its programs are built
+	defer cancel()
+	b, err := bed.Up(ctx, bed.Options{Nodes: bed.Fake, FakeNodes: 20, Logf: logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if os.Getenv(keepVariable) != "" {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := b.Down(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+
+	// What pretends to be a database answers queries all the same: its pod has the
+	// node's address, and there a real MariaDB is listening for all of them.
+	forward(t, net.JoinHostPort(b.NodeIP(), "3306"), maria)
+	flags := []string{"--db_address=pod", "--log_level=warning", "--template_dir=" + changedTemplates(t,
+		"spec:\n  # A", "spec:\n  hostNetwork: true\n  # A",
+		"      ports:\n        - name: mysql\n          containerPort: 3306\n          protocol: TCP\n", "",
+		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")}
+
+	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })
+	t.Run("crowd", func(t *testing.T) { crowd(t, newSiteOn(t, b), flags) })
+}
+
+// forward passes connections on to the database of a data source.
+func forward(t *testing.T, from, source string) {
+	t.Helper()
+	host, port := hostPort(t, source)
+	listener, err := net.Listen("tcp", from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer in.Close()
+				out, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), 10*time.Second)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
+				_, _ = io.Copy(in, out)
+			}()
+		}
+	}()
+}
+
+// crowd measures one server at growing numbers of databases.
+func crowd(t *testing.T, s *site, flags []string) {
+	server := s.serve(t, flags...)
+	empty := server.usage(t)
+	there := 0
+	var memories, watchers, creates, beats []string
+	for _, number := range crowds {
+		took := server.createMany(t, there, number, 64)
+		there = number
+		creates = append(creates, fmt.Sprintf("%s, %s", brief(share(took, 0.5)), brief(share(took, 0.99))))
+		waits := server.beatMany(t, 200, number)
+		beats = append(beats, fmt.Sprintf("%s, %s", brief(share(waits, 0.5)), brief(share(waits, 0.99))))
+		u := server.usage(t)
+		memories = append(memories, strconv.Itoa(u.memory>>20))
+		watchers = append(watchers, strconv.Itoa(u.children>>20))
+	}
+	at := fmt.Sprintf("%d, %d, %d databases", crowds[0], crowds[1], crowds[2])
+	most := crowds[len(crowds)-1]
+
+	record(t, "9", at+": the server's memory, which grows with them", fmt.Sprintf("%s MB (empty: %d)", strings.Join(memories, ", "), empty.memory>>20), "< 256 MB")
+	record(t, "9", at+": memory of its three watching kubectl, which does not", fmt.Sprintf("%s MB (empty: %d)", strings.Join(watchers, ", "), empty.children>>20), "recorded")
+	record(t, "9", at+": create_db of a new user, 64 waiting at any time, p50 and p99", strings.Join(creates, "; "), "≤ "+brief(pluginPatience))
+	record(t, "9", at+": heart beat of 200 clients at once, p50 and p99", strings.Join(beats, "; "), "≤ 200 ms")
+	if u := server.usage(t); u.memory > 10*256<<20 {
+		t.Errorf("the server takes %d MB for %d databases", u.memory>>20, most)
+	}
+
+	server.steady(t, most)
+
+	begun := server.usage(t)
+	const rush = 200
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	took := make([]time.Duration, rush)
+	errs := make([]error, rush)
+	var all sync.WaitGroup
+	beating := server.pulse(t, student(0), 20*time.Millisecond)
+	for i := range rush {
+		all.Go(func() {
+			errs[i] = sleep(ctx, time.Duration(i)*time.Second/rush)
+			if errs[i] == nil {
+				start := time.Now()
+				_, errs[i] = server.createPatiently(ctx, student(most+i))
+				took[i] = time.Since(start)
+			}
+		})
+	}
+	all.Wait()
+	slowest, _ := beating.stop(t)
+	if err := errors.Join(errs...); err != nil {
+		t.Errorf("not all of the rush were served: %v", err)
+	}
+	ended := server.usage(t)
+	measured(t, "9", fmt.Sprintf("%d create_db in one second beside %d databases: p50", rush, most), share(took, 0.5), pluginPatience)
+	measured(t, "9", "the same: p99", share(took, 0.99), pluginPatience)
+	measured(t, "9", "the slowest heart beat meanwhile", slowest, 200*time.Millisecond)
+	record(t, "9", fmt.Sprintf("kubectl started for those %d", rush), strconv.Itoa(ended.kubectl-begun.kubectl), fmt.Sprintf("< %d", rush))
+	for kind, objects := range s.databases(t) {
+		if len(objects) != most+rush {
+			t.Errorf("there are %d %ss for %d users", len(objects), kind, most+rush)
+		}
+	}
+}
+
+// steady has every database's client beat from a connection of its own, sixty times
+// as often as the notebook plugin does, and measures the server meanwhile.
+func (s *server) steady(t *testing.T, number int) {
+	t.Helper()
+	const every, length = 10 * time.Second, 25 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	config := s.tlsConfig(t, gateway)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var took []time.Duration
+	var failed error
+	counting := false
+	for i := range number {
+		all.Go(func() {
+			client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config}}
+			defer client.CloseIdleConnections()
+			for wait := rand.N(every); sleep(ctx, wait) == nil; wait = every {
+				a, err := s.beat(ctx, client, student(i))
+				if ctx.Err() != nil {
+					return
+				}
+				mu.Lock()
+				if failed == nil {
+					failed = err
+				}
+				if counting {
+					took = append(took, a.took)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	pause(t, every+time.Second) // until all have shaken hands
+	mu.Lock()
+	counting = true
+	mu.Unlock()
+	before, begun := s.usage(t), time.Now()
+	pause(t, length)
+	after, over := s.usage(t), time.Since(begun)
+	cancel()
+	all.Wait()
+	if failed != nil {
+		t.Error(failed)
+	}
+	what := fmt.Sprintf("%d clients beat every %s, each over its own connection: ", number, brief(every))
+	measured(t, "9", what+"heart beat, p50", share(took, 0.5), 50*time.Millisecond)
+	measured(t, "9", what+"heart beat, p99", share(took, 0.99), 200*time.Millisecond)
+	record(t, "9", what+"the server's memory", fmt.Sprintf("%d MB", after.memory>>20), "< 256 MB")
+	record(t, "9", what+"CPU of the server, and of its kubectl", fmt.Sprintf("%.0f %%, %.0f %% of a core",
+		100*float64(after.cpu-before.cpu)/float64(over), 100*float64(after.childCPU-before.childCPU)/float64(over)), "recorded")
+	record(t, "9", what+"kubectl started a minute", fmt.Sprintf("%.0f", float64(after.kubectl-before.kubectl)/over.Minutes()), "< 60")
+}
+
+// createMany makes the databases of students from first to number, so many at a time.
+func (s *server) createMany(t *testing.T, first, number, together int) []time.Duration {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	turns := make(chan int)
+	took := make([]time.Duration, number-first)
+	errs := make([]error, number-first)
+	var all sync.WaitGroup
+	for range together {
+		all.Go(func() {
+			for i := range turns {
+				begun := time.Now()
+				_, errs[i-first] = s.createPatiently(ctx, student(i))
+				took[i-first] = time.Since(begun)
+			}
+		})
+	}
+	for i := first; i < number; i++ {
+		turns <- i
+	}
+	close(turns)
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatalf("not all were served: %.2000v", err)
+	}
+	return took
+}
+
+// beatMany has so many clients beat at once, for users chosen among number.
+func (s *server) beatMany(t *testing.T, clients, number int) []time.Duration {
+	t.Helper()
+	took := make([]time.Duration, clients)
+	errs := make([]error, clients)
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			var a answer
+			a, errs[i] = s.beat(t.Context(), s.clients, student(rand.IntN(number)))
+			took[i] = a.took
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
+	}
+	return took
+}
+
+// usage is what a server has taken of the machine so far.
+type usage struct {
+	memory, children int // resident bytes: of itself, and of its children now
+	cpu, childCPU    time.Duration
+	kubectl          int // processes started
+}
+
+func (s *server) usage(t *testing.T) usage {
+	t.Helper()
+	pid := s.cmd.Process.Pid
+	u := usage{memory: resident(pid)}
+	for _, child := range watchers(t, pid) {
+		u.children += resident(child)
+	}
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): from the third field on
+	fields := strings.Fields(rest)
+	const tick = 10 * time.Millisecond // sysconf(_SC_CLK_TCK) is 100 on Linux
+	for i, into := range []*time.Duration{&u.cpu, &u.cpu, &u.childCPU, &u.childCPU} {
+		n, _ := strconv.Atoi(fields[11+i])
+		*into += time.Duration(n) * tick
+	}
+	response, err := http.Get("http://" + s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if line := lines.Text(); strings.HasPrefix(line, "sqlflow_playground_kubectl_seconds_count") {
+			n, _ := strconv.ParseFloat(line[strings.LastIndex(line, " ")+1:], 64)
+			u.kubectl += int(n)
+		}
+	}
+	return u
+}
+
+func resident(pid int) int {
+	statm, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+	if fields := strings.Fields(string(statm)); len(fields) > 1 {
+		pages, _ := strconv.Atoi(fields[1])
+		return pages * os.Getpagesize()
+	}
+	return 0
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
