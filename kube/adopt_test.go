@@ -115,8 +115,10 @@ func TestWhatAnEarlierRecordLeftIsNotTaken(t *testing.T) {
 		b.kubectl("delete", "leases.coordination.k8s.io", "--selector="+kube.DatabaseSelector(playground.User("ada").Name()), "--wait=false")
 		w.until("no record", func() bool { return w.all["ada"].Record == playground.Version{} })
 		must(t, c.Claim(t.Context(), "ada", at))
-		w.is("ada", playground.Leaving)
-		for range 10 {
+		if b.fake != nil { // a real collector may be faster than the watch
+			w.is("ada", playground.Leaving)
+		}
+		for range 20 {
 			err := c.Start(t.Context(), "ada")
 			if err == nil {
 				break
