@@ -30,6 +30,7 @@ func programs() map[string]func(*testing.T, *scene) {
 		"too long":            tooLong,
 		"largest statements":  largestStatements,
 		"own database":        ownDatabase,
+		"over HTTP":           overHTTP,
 		"bad ends":            badEnds,
 		"nasty by command":    nastyByCommand,
 	}
