@@ -51,6 +51,7 @@ func (a *API) dbEvents(x *exchange) error {
 	if last := x.r.Header.Get("Last-Event-ID"); ends(status) && last == eventName(status) {
 		// An EventSource that knows the end already comes again by itself, for ever,
 		// unless it is answered like this (section 9.2.5).
+		x.w.Header().Set("X-Request-Id", x.id)
 		x.status = http.StatusNoContent
 		x.w.WriteHeader(x.status)
 		return nil
