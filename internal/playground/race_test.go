@@ -3,6 +3,7 @@ package playground_test
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,18 @@ import (
 // writes arrive later than they were sent, and news come later than they happened.
 type slowCluster struct {
 	*fakeCluster
+	mu     sync.Mutex // guards random
 	random *rand.Rand
 	most   time.Duration
 	news   chan func() // in order
 }
 
-func (s *slowCluster) lag() { time.Sleep(time.Duration(s.random.Int64N(int64(s.most)))) }
+func (s *slowCluster) lag() {
+	s.mu.Lock()
+	pause := time.Duration(s.random.Int64N(int64(s.most)))
+	s.mu.Unlock()
+	time.Sleep(pause)
+}
 
 func (s *slowCluster) Touch(ctx context.Context, at time.Time, users []playground.User) error {
 	s.lag()
@@ -69,7 +76,7 @@ func TestABeatThatRacesTheReaperNeverLosesTheDatabase(t *testing.T) {
 			for i := range replicas {
 				o := playground.DefaultOptions()
 				o.Grace, o.IdleTimeout, o.MaxIdle, o.FlushInterval = 0, 2*time.Minute, time.Hour, 5*time.Second
-				c := &slowCluster{f, rand.New(rand.NewPCG(seed, uint64(i+2))), 3 * time.Second, make(chan func(), 1000)}
+				c := &slowCluster{fakeCluster: f, random: rand.New(rand.NewPCG(seed, uint64(i+2))), most: 3 * time.Second, news: make(chan func(), 1000)}
 				m, err := playground.NewManager(c, &fakeProber{}, o, quiet(), playground.Silent{})
 				if err != nil {
 					t.Fatal(err)
