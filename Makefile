@@ -67,8 +67,10 @@ cluster-status: ## Tell what runs of it.
 	cd test && $(GO) run ./cmd/cluster status
 
 .PHONY: e2e
-e2e: build ## Prove the server on the test bed, as root; rewrites docs/e2e.md.
-	cd test && $(GO) test -count=1 -timeout 25m -v ./e2e/...
+e2e: build ## Prove everything on the test bed, as root; rewrites docs/e2e.md.
+	cd test/argo && $(GO) test -count=1 .
+	cd test/tekton && $(GO) test -count=1 .
+	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m ./...
 
 .PHONY: clean
 clean: ## Remove what was built; key_store stays.
