@@ -52,7 +52,7 @@ func (c *Cluster) Watch(ctx context.Context, o playground.Observer) error {
 }
 
 // LastSeen is when the cluster last said anything on the quietest of the watches; zero
-// before it did. The API server says something at least every minute or two.
+// before it did. The API server says something every two minutes or so.
 func (c *Cluster) LastSeen() time.Time {
 	oldest := int64(0)
 	for i, r := range c.reflectors {

@@ -38,7 +38,7 @@ type reflector struct {
 // timing holds the limits of the watches; tests shorten them.
 type timing struct {
 	life    time.Duration // of one watch; the API server ends it then
-	silence time.Duration // a watch that says nothing for so long is dead (bookmarks come every minute)
+	silence time.Duration // a watch that says nothing for so long is dead (bookmarks come every two minutes)
 	stable  time.Duration // a watch that lived so long was a good one
 	first   time.Duration // pause after the first failure; it doubles
 	longest time.Duration // and this is its limit
@@ -48,7 +48,7 @@ type timing struct {
 
 func usualTiming() timing {
 	return timing{
-		life: 9 * time.Minute, silence: 150 * time.Second, stable: 10 * time.Second,
+		life: 9 * time.Minute, silence: 4 * time.Minute, stable: 10 * time.Second,
 		first: 200 * time.Millisecond, longest: 10 * time.Second, stale: 10 * time.Second, unfinal: 10 * time.Second,
 	}
 }
