@@ -350,6 +350,7 @@ func startDockerd(t *testing.T, dir string) (stop func()) {
 	cmd := exec.Command("dockerd", "--host=unix://"+path("socket"), "--data-root="+path("data"), "--exec-root="+path("exec"),
 		"--pidfile="+path("pid"), "--storage-driver=vfs", "--iptables=false", "--bridge=none", "--shutdown-timeout=5")
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%v: apt-get install --yes docker.io", err)
 	}

@@ -154,21 +154,25 @@ func crowd(t *testing.T, s *site, flags []string) {
 // as often as the notebook plugin does, and measures the server meanwhile.
 func (s *server) steady(t *testing.T, number int) {
 	t.Helper()
-	const every, length = 10 * time.Second, 25 * time.Second
+	const every, length = 10 * time.Second, 20 * time.Second
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	config := s.tlsConfig(t, gateway)
-	var all sync.WaitGroup
+	var all, shaken sync.WaitGroup
 	var mu sync.Mutex
 	var took []time.Duration
 	var failed error
 	counting := false
+	shaken.Add(number)
 	for i := range number {
 		all.Go(func() {
 			client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config}}
 			defer client.CloseIdleConnections()
+			first := sync.OnceFunc(shaken.Done)
+			defer first()
 			for wait := rand.N(every); sleep(ctx, wait) == nil; wait = every {
 				a, err := s.beat(ctx, client, student(i))
+				first()
 				if ctx.Err() != nil {
 					return
 				}
@@ -183,7 +187,7 @@ func (s *server) steady(t *testing.T, number int) {
 			}
 		})
 	}
-	pause(t, every+time.Second) // until all have shaken hands
+	shaken.Wait() // the handshakes are another matter
 	mu.Lock()
 	counting = true
 	mu.Unlock()
@@ -207,7 +211,7 @@ func (s *server) steady(t *testing.T, number int) {
 // createMany makes the databases of students from first to number, so many at a time.
 func (s *server) createMany(t *testing.T, first, number, together int) []time.Duration {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	turns := make(chan int)
 	took := make([]time.Duration, number-first)

@@ -83,12 +83,16 @@ func (s *server) start(t *testing.T, args ...string) {
 	}
 	defer log.Close()
 	s.clients = s.client(t, gateway)
+	if s.cmd == nil {
+		s.servers++
+	}
 	s.cmd = exec.Command(s.program, args...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	s.cmd.Env = []string{
 		"KUBECONFIG=" + s.kubeconfig, "HOME=" + filepath.Dir(s.keys),
 		"PATH=" + filepath.Dir(s.KubectlPath()) + ":" + os.Getenv("PATH"),
 	}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the tests themselves be killed
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +249,7 @@ func (s *server) beat(ctx context.Context, client *http.Client, user string) (an
 func (s *server) database(t *testing.T, user string) string {
 	t.Helper()
 	var source string
-	eventually(t, "the database of "+user, 90*time.Second, func() error {
+	eventually(t, "the database of "+user, 3*time.Minute, func() error {
 		a, err := s.create(t.Context(), s.clients, user)
 		switch {
 		case err != nil:

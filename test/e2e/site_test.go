@@ -23,6 +23,7 @@ type site struct {
 	namespace  string
 	kubeconfig string // the administrator's, with that namespace as its own
 	keys       string // the key store
+	servers    int    // started on it
 }
 
 // program builds the server as it is shipped: static and alone in one file.
@@ -60,6 +61,7 @@ func newSiteOn(t *testing.T, b *bed.Bed) *site {
 	s.namespace = strings.TrimSpace(s.kubectl(t, "apiVersion: v1\nkind: Namespace\nmetadata: {generateName: playground-}\n",
 		"create", "--filename=-", "--output=jsonpath={.metadata.name}"))
 	t.Cleanup(func() {
+		shared.results.playground(s.servers)
 		if t.Failed() {
 			s.describe(t)
 		}
