@@ -244,6 +244,7 @@ func TestStartFinishesAReleaseFirst(t *testing.T) {
 	w := b.watch(c)
 	w.is("ada", playground.Leaving)
 	mustBe(t, c.Start(t.Context(), "ada"), playground.ErrLeaving)
+	w.is("ada", playground.Released)
 	must(t, c.Start(t.Context(), "ada"))
 	if again := w.is("ada", playground.Ready); again.Pod.UID == db.Pod.UID {
 		t.Error("it is the pod that was released")
