@@ -267,6 +267,18 @@ func (w *watched) Changed(db playground.Database) {
 
 func (w *watched) Stale(err error) { w.told(func() { w.stale = append(w.stale, err) }) }
 
+// agrees waits until the watch says of user what Get says, and returns that. The watch of
+// one kind may be behind that of another, and Start may have written the record anew.
+func (w *watched) agrees(c *kube.Cluster, user playground.User) playground.Database {
+	w.t.Helper()
+	db, err := c.Get(w.t.Context(), user)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.until("the watch says what Get says", func() bool { return w.all[user] == db })
+	return db
+}
+
 // until waits for the state, woken by each change, at most 15 seconds.
 func (w *watched) until(what string, holds func() bool) {
 	w.t.Helper()

@@ -61,11 +61,7 @@ func TestLifeOfADatabase(t *testing.T) {
 		}
 		must(t, c.Start(ctx, user)) // joins
 
-		got, err := c.Get(ctx, user)
-		must(t, err)
-		if got != db {
-			t.Errorf("Get says     %+v,\nthe watch said %+v", got, db)
-		}
+		db = w.agrees(c, user)
 
 		must(t, c.Stop(ctx, db))
 		must(t, c.Stop(ctx, db))
@@ -83,7 +79,7 @@ func TestLifeOfADatabase(t *testing.T) {
 		b.finish(user)
 		w.is(user, playground.None)
 		must(t, c.Remove(ctx, user))
-		got, err = c.Get(ctx, user)
+		got, err := c.Get(ctx, user)
 		must(t, err)
 		if got != (playground.Database{User: user}) {
 			t.Errorf("after Remove there is %+v", got)
@@ -117,7 +113,8 @@ func TestReleaseKeepsTheAddressAndStartBringsItBack(t *testing.T) {
 		must(t, c.Claim(ctx, user, at))
 		must(t, c.Start(ctx, user))
 		b.ready(user)
-		old := w.is(user, playground.Ready)
+		w.is(user, playground.Ready)
+		old := w.agrees(c, user)
 
 		marked, err := c.Mark(ctx, old, at.Add(time.Hour))
 		must(t, err)
@@ -157,7 +154,7 @@ func TestTouchBeatsTheReaper(t *testing.T) {
 			b.ready(user)
 			w.is(user, playground.Ready)
 		}
-		marked, err := c.Mark(ctx, w.is("a", playground.Ready), at)
+		marked, err := c.Mark(ctx, w.agrees(c, "a"), at)
 		must(t, err)
 		// "gone" has no lease: it is neither made nor in the way of the others.
 		must(t, c.Touch(ctx, at.Add(time.Minute), []playground.User{"gone", "a", "b"}))
