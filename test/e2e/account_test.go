@@ -99,7 +99,8 @@ func TestAccount(t *testing.T) {
 		}
 	}
 	for _, what := range granted {
-		if len(used[what]) == 0 {
+		// Kubernetes' garbage collector may delete a service with its record first.
+		if len(used[what]) == 0 && what != "delete services" {
 			t.Errorf("%s is granted and was never used", what)
 		}
 	}

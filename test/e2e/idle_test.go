@@ -111,19 +111,21 @@ func TestRaceOfBeatAndReaper(t *testing.T) {
 	s := newSite(t)
 	servers := s.replicas(t, "--idle_timeout="+timeout.String())
 	end := time.Now().Add(length)
-	var races, kept, broughtBack atomic.Int64
+	var kept, broughtBack atomic.Int64
 	var all sync.WaitGroup
 	for i := range users {
 		all.Go(func() {
 			user := student(i)
 			source, err := servers[i%2].createPatiently(t.Context(), user)
 			for n := 0; err == nil && time.Now().Before(end); n++ {
-				var lost bool
-				lost, err = s.race(t.Context(), servers[(i+n)%2], user, source)
-				races.Add(1)
-				if lost {
+				var took bool
+				took, err = s.race(t.Context(), servers[(i+n)%2], user, source)
+				switch {
+				case errors.Is(err, errNoRace):
+					err = nil
+				case took:
 					broughtBack.Add(1)
-				} else {
+				case err == nil:
 					kept.Add(1)
 				}
 			}
@@ -133,9 +135,16 @@ func TestRaceOfBeatAndReaper(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if kept.Load()+broughtBack.Load() == 0 {
+		t.Error("there was no race")
+	}
 	record(t, "5", fmt.Sprintf("a heart beat at one replica while either reaps, as often as fits in %s (the thousand are in internal/playground, on a cluster in memory)", brief(length)),
-		fmt.Sprintf("%d races, %d kept the pod, %d came back, 0 lost", races.Load(), kept.Load(), broughtBack.Load()), "0 lost")
+		fmt.Sprintf("%d races, %d kept the pod, %d came back, 0 lost", kept.Load()+broughtBack.Load(), kept.Load(), broughtBack.Load()), "0 lost")
 }
+
+// errNoRace says that no reaper came, which is so on a machine that has other
+// things to do: a reaper asks a database right before it marks it, or lets it be.
+var errNoRace = errors.New("no reaper announced itself")
 
 // race waits until a reaper announces itself, beats at a random moment around the
 // release, and waits until the database answers.
@@ -146,7 +155,10 @@ func (s *site) race(ctx context.Context, server *server, user, source string) (r
 	if err != nil {
 		return false, err
 	}
-	if _, err := s.tryKubectl(ctx, "", "wait", "lease/sqlflow-mysql-"+user, `--for=jsonpath={.metadata.annotations.sqlflow\.org/marked}`, "--timeout=50s"); err != nil {
+	if _, err := s.tryKubectl(ctx, "", "wait", "lease/sqlflow-mysql-"+user, `--for=jsonpath={.metadata.annotations.sqlflow\.org/marked}`, "--timeout=15s"); err != nil {
+		if strings.Contains(err.Error(), "timed out") {
+			err = errNoRace
+		}
 		return false, err
 	}
 	timer := time.NewTimer(rand.N(900 * time.Millisecond))
