@@ -1,24 +1,20 @@
 package e2e_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -238,177 +234,4 @@ func (s *site) granted(t *testing.T) []string {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// The server in the cluster: its image by the Dockerfile and Debian's dockerd, and
-// what scripts/ holds, applied as it is.
-func TestInTheCluster(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	const name = account + "." // of the Service
-	host := name + s.namespace + ".svc"
-	s.keytool(t, "init")
-	s.keytool(t, "server", "--host", host)
-	s.keytool(t, "client", gateway, "--gateway")
-	s.loadServerImage(t)
-
-	s.kubectl(t, s.shipped(t, "rbac.yaml"), "apply", "--filename=-")
-	s.kubectl(t, "", "create", "secret", "generic", "sqlflow-playground-keys",
-		"--from-file=ca.crt="+filepath.Join(s.keys, "ca/ca.crt"), "--from-file=server.crt="+filepath.Join(s.keys, "server/server.crt"),
-		"--from-file=server.key="+filepath.Join(s.keys, "server/server.key"), "--from-file=crl.pem="+filepath.Join(s.keys, "crl.pem"))
-	begun := time.Now()
-	s.kubectl(t, s.shipped(t, "deployment.yaml"), "apply", "--filename=-")
-	t.Cleanup(func() {
-		if t.Failed() {
-			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-			defer cancel()
-			out, err := s.tryKubectl(ctx, "", "logs", "deployment/"+account, "--tail=100")
-			t.Logf("the server wrote: %v\n%s", err, out)
-		}
-	})
-	s.kubectl(t, "", "rollout", "status", "deployment/"+account, "--timeout=90s")
-	record(t, "3", "the image of the Dockerfile, run by the Deployment of scripts/: ready after", brief(time.Since(begun)), "ready")
-
-	ip := strings.TrimSpace(s.kubectl(t, "", "get", "service", account, "--output=jsonpath={.spec.clusterIP}"))
-	config := s.tlsConfig(t, gateway)
-	config.ServerName = host
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config}}
-	begun = time.Now()
-	var source string
-	eventually(t, "create_db over the Service", 90*time.Second, func() error {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+ip+":50052/api/create_db", strings.NewReader(`{"user_id": "ann"}`))
-		if err != nil {
-			return err
-		}
-		a, err := do(client, request)
-		if err == nil && a.status != http.StatusOK {
-			err = errors.New(a.String())
-		}
-		source = a.source()
-		return err
-	})
-	if err := works(t.Context(), source); err != nil {
-		t.Fatal(err)
-	}
-	record(t, "3", "create_db of a new user over the Service of scripts/", brief(time.Since(begun)), "≤ "+brief(pluginPatience))
-	log := s.kubectl(t, "", "logs", "deployment/"+account)
-	if strings.Contains(log, "orbidden") || strings.Contains(log, `"level":"error"`) {
-		t.Errorf("the server complains:\n%s", log)
-	}
-}
-
-// loadServerImage builds the server's image with a Docker Engine of its own folders
-// and loads it into the cluster.
-func (s *site) loadServerImage(t *testing.T) {
-	t.Helper()
-	// Not t.TempDir: a socket's path is at most 108 bytes.
-	dir, err := os.MkdirTemp("", "docker")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := func(name string) string { return filepath.Join(dir, name) }
-	stop := startDockerd(t, dir)
-	defer stop()
-	for name, from := range map[string]string{
-		"Dockerfile": "../../Dockerfile", "sqlflow_playground": s.program, "bin/kubectl": s.KubectlPath(),
-	} {
-		if err := copyFile(path("context/"+name), from); err != nil {
-			t.Fatal(err)
-		}
-	}
-	docker := func(args ...string) {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, "docker", append([]string{"--host=unix://" + path("socket")}, args...)...)
-		cmd.Env = append(os.Environ(), "HOME="+dir)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	const image = "sqlflow/playground:latest" // the Deployment's
-	begun := time.Now()
-	docker("build", "--tag="+image, path("context"))
-	docker("save", "--output="+path("image.tar"), image)
-	if err := s.LoadImage(t.Context(), path("image.tar")); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path("image.tar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	record(t, "3", fmt.Sprintf("the Dockerfile, built by dockerd and loaded: an image of %d MB after", info.Size()>>20), brief(time.Since(begun)), "built")
-}
-
-// startDockerd runs a Docker Engine that touches nothing outside of dir.
-func startDockerd(t *testing.T, dir string) (stop func()) {
-	t.Helper()
-	path := func(name string) string { return filepath.Join(dir, name) }
-	log, err := os.Create(path("log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("dockerd", "--host=unix://"+path("socket"), "--data-root="+path("data"), "--exec-root="+path("exec"),
-		"--pidfile="+path("pid"), "--storage-driver=vfs", "--iptables=false", "--bridge=none", "--shutdown-timeout=5")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%v: apt-get install --yes docker.io", err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	stop = sync.OnceFunc(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(30 * time.Second):
-			_ = cmd.Process.Kill()
-			<-ended
-		}
-		_ = log.Close()
-		// dockerd leaves the host's network namespace mounted.
-		mounted, _ := filepath.Glob(path("exec/netns/*"))
-		for _, name := range mounted {
-			_ = syscall.Unmount(name, syscall.MNT_DETACH)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			t.Errorf("what dockerd left cannot be removed: %v", err)
-		}
-	})
-	t.Cleanup(stop)
-	eventually(t, "dockerd answers", time.Minute, func() error {
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("dockerd ended:\n%s", text)
-		default:
-		}
-		out, err := exec.CommandContext(t.Context(), "docker", "--host=unix://"+path("socket"), "version").CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("%w: %s", err, out)
-		}
-		return err
-	})
-	return stop
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return err
-	}
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, info.Mode().Perm())
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
