@@ -38,16 +38,27 @@ func (m *Manager) Create(ctx context.Context, c Client, user User) (Status, erro
 			if op.err != nil {
 				return Status{}, op.err
 			}
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if e, ok := m.users[user]; ok {
-				m.use(e)
-				return m.status(e), nil
+			if status, known := m.answer(user); !known {
+				return Status{}, &Error{Code: Interrupted, Message: "the database was deleted meanwhile", RetryAfter: time.Second}
+			} else if status.DataSource != "" {
+				return status, nil
 			}
-			return Status{}, &Error{Code: Interrupted, Message: "the database was deleted meanwhile", RetryAfter: time.Second}
 		}
-		// What took it away is done; now it can be brought up.
+		// What took it away is done, or it changed as it answered: it is brought up now.
 	}
+}
+
+// answer notes a use of user's database and describes it. It is not known when it was
+// deleted meanwhile, and has no data source when it is no longer ready.
+func (m *Manager) answer(user User) (status Status, known bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, known := m.users[user]
+	if !known {
+		return Status{}, false
+	}
+	m.use(e)
+	return m.status(e), true
 }
 
 // join answers for a ready database, or returns the operation to wait for, which it
