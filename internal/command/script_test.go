@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sqlflow.org/sqlflow_playground/internal/command"
+	"sqlflow.org/sqlflow_playground/kube/fakekubectl"
 )
 
 var update = flag.Bool("update", false, "rewrite what the scripts compare with")
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) {
 			stop()
 			os.Exit(code)
 		},
+		"kubectl": func() { os.Exit(fakekubectl.Main()) },
 	})
 }
 

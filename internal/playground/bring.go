@@ -206,7 +206,9 @@ func (m *Manager) answers(ctx context.Context, e *entry, db Database, changed <-
 }
 
 func (m *Manager) ping(ctx context.Context, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	// Longer than a Prober takes to find that the network leads nowhere: cut off
+	// before, it could not tell that from a database that is slow.
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	return m.prober.Ping(ctx, address)
 }

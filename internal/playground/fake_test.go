@@ -257,13 +257,21 @@ func (f *fakeCluster) touched() (n int) {
 
 // fakeProber answers for every address, as the test says.
 type fakeProber struct {
-	mu     sync.Mutex
-	ping   error
-	ask    error
-	counts playground.Activity
+	mu        sync.Mutex
+	ping      error
+	pingTakes time.Duration
+	ask       error
+	counts    playground.Activity
 }
 
-func (p *fakeProber) Ping(context.Context, string) error {
+func (p *fakeProber) Ping(ctx context.Context, _ string) error {
+	if p.pingTakes > 0 {
+		select {
+		case <-time.After(p.pingTakes):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.ping

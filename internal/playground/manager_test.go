@@ -443,6 +443,18 @@ func TestTwoManagersNeverMakeTwoDatabasesForOneUser(t *testing.T) {
 	})
 }
 
+// A network that swallows packets is only told from a slow database by waiting.
+func TestAPodIsTakenOnTrustWhereTheNetworkSwallowsPackets(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFakeCluster()
+		m := run(t, "a", f, &fakeProber{ping: playground.ErrUnreachable, pingTakes: 2 * time.Second}, nil)
+		mustCreate(t, m, "ann")
+		if w := m.Warnings(); len(w) != 1 {
+			t.Errorf("warnings %q, want one that says databases cannot be reached", w)
+		}
+	})
+}
+
 func TestAPodIsTakenOnTrustWhereTheNetworkLeadsNowhere(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		f, p := newFakeCluster(), &fakeProber{ping: playground.ErrUnreachable}
