@@ -66,11 +66,17 @@ cluster-down: ## Stop it and remove all that it left.
 cluster-status: ## Tell what runs of it.
 	cd test && $(GO) run ./cmd/cluster status
 
+SCALE := ^TestFakeNodes$$/^crowd$$
+
 .PHONY: e2e
 e2e: build ## Prove everything on the test bed, as root; rewrites docs/e2e.md.
 	cd test/argo && $(GO) test -count=1 .
 	cd test/tekton && $(GO) test -count=1 .
-	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m ./...
+	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m -skip '$(SCALE)' ./...
+
+.PHONY: e2e-scale
+e2e-scale: build ## Two thousand databases on simulated nodes; five to twelve minutes of both cores.
+	cd test && $(GO) test -count=1 -timeout 30m -run '$(SCALE)' ./e2e
 
 .PHONY: clean
 clean: ## Remove what was built; key_store stays.

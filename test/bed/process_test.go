@@ -87,7 +87,7 @@ func TestAProcessWhoseStartWasNotWrittenDownIsFound(t *testing.T) {
 	if err := p.start(); err != nil {
 		t.Fatal(err)
 	}
-	lost, other := &process{Path: p.Path, Args: args}, &process{Path: p.Path, Args: []string{"100"}}
+	lost, other := &process{Path: p.Path, Args: args}, &process{Path: p.Path, Args: []string{args[0] + "1"}}
 	if err := waitUntil(t.Context(), 10*time.Second, time.Millisecond, func(context.Context) error {
 		findStrays(map[Component]*process{Etcd: lost, Kubelet: other})
 		if lost.PID != p.PID || !lost.alive() {
