@@ -129,7 +129,7 @@ func (t *table) write() error {
 	rows := slices.Clone(t.rows)
 	all := &row{point: "5", test: "all", shown: "playgrounds of this run that two replicas served together (the others measure or kill one)",
 		figure: fmt.Sprintf("%d of %d", t.doubled, t.playgrounds), goal: "recorded"}
-	if f := flag.Lookup("test.run"); f == nil || f.Value.String() == "" {
+	if !given("test.run") && !given("test.skip") {
 		rows = append(rows, all)
 	} else {
 		kept, err := others(rows)
@@ -151,6 +151,12 @@ func (t *table) write() error {
 		fmt.Fprintf(&text, "| %s |\n", strings.Join(cells, " | "))
 	}
 	return os.WriteFile(tablePath, []byte(text.String()), 0o644)
+}
+
+// given tells whether a flag of the test binary has a value.
+func given(name string) bool {
+	f := flag.Lookup(name)
+	return f != nil && f.Value.String() != ""
 }
 
 // others reads the rows of tests that did not run now.
