@@ -279,6 +279,13 @@ func (w *watched) agrees(c *kube.Cluster, user playground.User) playground.Datab
 	return db
 }
 
+// database is what was told last of user.
+func (w *watched) database(user playground.User) playground.Database {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all[user]
+}
+
 // until waits for the state, woken by each change, at most 15 seconds.
 func (w *watched) until(what string, holds func() bool) {
 	w.t.Helper()

@@ -70,6 +70,8 @@ type Cluster struct {
 	claims     *group[claim]
 	fresh      fresh
 	starts     *group[playground.User]
+	marks      *group[taking]
+	releases   *group[taking]
 	reflectors []*reflector
 	told       told
 	lead       leadership
@@ -92,6 +94,8 @@ func New(o Options) (*Cluster, error) {
 	}
 	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
+	c.marks = &group[taking]{run: c.markAll, most: mostPatched}
+	c.releases = &group[taking]{run: c.releaseAll, most: mostPatched}
 	selector := url.Values{"labelSelector": {managerLabel + "=" + managerName}}
 	for _, each := range []struct {
 		resource resource

@@ -116,15 +116,14 @@ func TestReleaseKeepsTheAddressAndStartBringsItBack(t *testing.T) {
 		w.is(user, playground.Ready)
 		old := w.agrees(c, user)
 
-		marked, err := c.Mark(ctx, old, at.Add(time.Hour))
-		must(t, err)
-		if !marked.Marked.Equal(at.Add(time.Hour)) || marked.Record == old.Record {
+		must(t, c.Mark(ctx, old, at.Add(time.Hour)))
+		w.until("the mark", func() bool { return w.all[user].Marked.Equal(at.Add(time.Hour)) })
+		marked := w.agrees(c, user)
+		if marked.Record == old.Record {
 			t.Errorf("marked: %+v", marked)
 		}
-		w.until("the mark", func() bool { return w.all[user].Marked.Equal(at.Add(time.Hour)) })
 		mustBe(t, c.Release(ctx, old, at), playground.ErrConflict) // the mark moved it on
-		_, err = c.Mark(ctx, old, at)
-		mustBe(t, err, playground.ErrConflict)
+		mustBe(t, c.Mark(ctx, old, at), playground.ErrConflict)
 
 		must(t, c.Release(ctx, marked, at.Add(2*time.Hour)))
 		b.finish(user)
@@ -154,8 +153,9 @@ func TestTouchBeatsTheReaper(t *testing.T) {
 			b.ready(user)
 			w.is(user, playground.Ready)
 		}
-		marked, err := c.Mark(ctx, w.agrees(c, "a"), at)
-		must(t, err)
+		must(t, c.Mark(ctx, w.agrees(c, "a"), at))
+		w.until("the mark", func() bool { return w.all["a"].Marked.Equal(at) })
+		marked := w.agrees(c, "a")
 		// "gone" has no lease: it is neither made nor in the way of the others.
 		must(t, c.Touch(ctx, at.Add(time.Minute), []playground.User{"gone", "a", "b"}))
 		mustBe(t, c.Release(ctx, marked, at), playground.ErrConflict)

@@ -208,9 +208,8 @@ func TestFaultsOfTheOtherVerbs(t *testing.T) {
 	}
 	plant(b, fakekubectl.Fault{Match: "^get", Do: "print", Stdout: "{]"})
 	mustSay(t, call["get"](c), playground.Unavailable, "")
-	plant(b, fakekubectl.Fault{Match: "^patch", Do: "print", Stdout: ""})
-	_, err = c.Mark(t.Context(), db, at)
-	mustSay(t, err, playground.Unavailable, "")
+	plant(b, fakekubectl.Fault{Match: "^apply", Do: "print", Stdout: ""})
+	mustSay(t, c.Mark(t.Context(), db, at), playground.Unavailable, "")
 	plant(b, fakekubectl.Fault{Match: "^get", Do: "fail", Stderr: down})
 	_, err = c.Adopt(t.Context())
 	mustSay(t, err, playground.Unavailable, "")

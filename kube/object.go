@@ -20,6 +20,7 @@ const (
 	managerName   = "sqlflow_playground"
 	databaseLabel = "sqlflow.org/database" // the name that the three objects share
 	templateLabel = "sqlflow.org/template" // templates.Set.Hash
+	leavingLabel  = "sqlflow.org/leaving"  // on a pod that is deleted together with others
 
 	userNote        = "sqlflow.org/user"         // the raw id
 	serviceNote     = "sqlflow.org/service"      // on the lease: the service's name

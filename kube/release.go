@@ -3,6 +3,7 @@ package kube
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,11 +20,7 @@ const mostPatched = 500
 // named on standard input and not in arguments, because kubectl asks for each named in
 // an argument first, and after the first ten only five times a second.
 func (c *Cluster) stub(d document) []byte {
-	version := "v1"
-	if d.kind == "Lease" {
-		version = "coordination.k8s.io/v1"
-	}
-	return manifest(fields{"apiVersion": version, "kind": d.kind, "metadata": fields{"name": d.name, "namespace": c.o.Namespace}})
+	return manifest(fields{"apiVersion": apiVersion(d.kind), "kind": d.kind, "metadata": fields{"name": d.name, "namespace": c.o.Namespace}})
 }
 
 // patch changes one object and returns its new version.
@@ -93,47 +90,98 @@ func (c *Cluster) Touch(ctx context.Context, at time.Time, users []playground.Us
 	return outOfReach(err)
 }
 
+// taking is a database that a reaper marks or releases at a moment.
+type taking struct {
+	db playground.Database
+	at time.Time
+}
+
 // Mark writes the reaper's mark into db's lease.
-func (c *Cluster) Mark(ctx context.Context, db playground.Database, at time.Time) (playground.Database, error) {
-	version, err := c.patchRecord(ctx, db, fields{markedNote: microTime(at)})
-	if err != nil {
-		return db, err
-	}
-	db.Record, db.Marked = version, at
-	return db, nil
+func (c *Cluster) Mark(ctx context.Context, db playground.Database, at time.Time) error {
+	return c.marks.do(ctx, taking{db, at})
+}
+
+func (c *Cluster) markAll(ctx context.Context, all []taking) []error {
+	return c.applyRecords(ctx, all, func(t taking) fields { return fields{markedNote: microTime(t.at)} })
 }
 
 // Release writes the release into db's lease, with the uid of the pod, and then deletes
 // that pod. From the first step on it is done: should the second fail, whoever sees it
 // finishes it (see [Cluster.Watch]).
 func (c *Cluster) Release(ctx context.Context, db playground.Database, at time.Time) error {
-	_, err := c.patchRecord(ctx, db, fields{markedNote: nil, releasedNote: microTime(at), releasedPodNote: db.Pod.UID})
-	if err != nil {
-		return err
-	}
-	if db.Pod.UID == "" {
-		return nil
-	}
-	if err := c.deleteExactly(ctx, c.pods(), db.User.Name(), db.Pod.UID); err != nil {
-		c.o.Log.WithError(err).WithField("user", db.User.String()).Warn("the pod of a released database is not deleted yet")
-	}
-	return nil
+	return c.releases.do(ctx, taking{db, at})
 }
 
-// patchRecord annotates the lease if it is still at db.Record.
-func (c *Cluster) patchRecord(ctx context.Context, db playground.Database, notes fields) (playground.Version, error) {
-	if db.Record == (playground.Version{}) {
-		return db.Record, playground.ErrConflict
+func (c *Cluster) releaseAll(ctx context.Context, all []taking) []error {
+	errs := c.applyRecords(ctx, all, func(t taking) fields {
+		return fields{releasedNote: microTime(t.at), releasedPodNote: t.db.Pod.UID}
+	})
+	var pods []playground.Database
+	for i, t := range all {
+		if errs[i] == nil && t.db.Pod.UID != "" {
+			pods = append(pods, t.db)
+		}
 	}
-	c.fresh.take(db.User.Name())
-	version, err := c.patch(ctx, document{kind: "Lease", name: db.User.Name()}, fields{"metadata": fields{
-		"resourceVersion": db.Record.Resource, "annotations": notes,
-	}})
-	switch ReasonOf(err) {
-	case Conflict, NotFound:
-		return db.Record, playground.ErrConflict
+	if err := c.deletePods(ctx, pods); err != nil {
+		c.o.Log.WithError(err).WithField("databases", len(pods)).Warn("the pods of released databases are not all deleted yet")
 	}
-	return version, outOfReach(err)
+	return errs
+}
+
+// applyRecords annotates the leases that are still at their db.Record.
+func (c *Cluster) applyRecords(ctx context.Context, all []taking, notes func(taking) fields) []error {
+	errs := make([]error, len(all))
+	var changes []application
+	var at []int
+	for i, t := range all {
+		if t.db.Record == (playground.Version{}) {
+			errs[i] = playground.ErrConflict
+			continue
+		}
+		c.fresh.take(t.db.User.Name())
+		changes = append(changes, application{kind: "Lease", name: t.db.User.Name(), version: t.db.Record, annotations: notes(t)})
+		at = append(at, i)
+	}
+	if len(changes) == 0 {
+		return errs
+	}
+	for n, err := range c.apply(ctx, reaperManager, changes) {
+		errs[at[n]] = err
+	}
+	return errs
+}
+
+// fewPods are deleted one by one; more are labelled first, so that two kubectl do for all.
+const fewPods = 2
+
+// deletePods deletes exactly the pods that all name.
+func (c *Cluster) deletePods(ctx context.Context, all []playground.Database) error {
+	if len(all) <= fewPods {
+		var errs []error
+		for _, db := range all {
+			errs = append(errs, c.deleteExactly(ctx, c.pods(), db.User.Name(), db.Pod.UID))
+		}
+		return errors.Join(errs...)
+	}
+	// Deleting by name alone might hit a pod that somebody made anew meanwhile; the
+	// label is only on those whose uid was right.
+	batch := rand.Text()
+	var labels []application
+	for _, db := range all {
+		labels = append(labels, application{kind: "Pod", name: db.User.Name(), version: playground.Version{UID: db.Pod.UID}, labels: fields{leavingLabel: batch}})
+	}
+	var failed error
+	for _, err := range c.apply(ctx, reaperManager, labels) {
+		if err != nil && !errors.Is(err, playground.ErrConflict) { // gone already
+			failed = err
+		}
+	}
+	_, err := c.o.Runner.Run(ctx, nil, "delete", "pods", "--wait=false", "--ignore-not-found", "--output=name",
+		"--namespace="+c.o.Namespace, "--selector="+leavingLabel+"="+batch)
+	if err != nil {
+		failed = fmt.Errorf("delete %d pods: %w", len(all), err)
+	}
+	return failed
 }
 
 // Stop deletes db's pod.

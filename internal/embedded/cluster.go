@@ -238,16 +238,16 @@ func (c *Cluster) Touch(_ context.Context, at time.Time, users []playground.User
 }
 
 // Mark notes that db is to be released; see [playground.Cluster].
-func (c *Cluster) Mark(_ context.Context, db playground.Database, at time.Time) (playground.Database, error) {
+func (c *Cluster) Mark(_ context.Context, db playground.Database, at time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.records[db.User]
 	if r == nil || r.db.Record != db.Record {
-		return playground.Database{}, playground.ErrConflict
+		return playground.ErrConflict
 	}
 	r.db.Marked = at
 	c.changed(r)
-	return r.db, nil
+	return nil
 }
 
 // Release stops db's server and keeps its port: who connects is told why.

@@ -38,8 +38,8 @@ type Cluster interface {
 	Touch(ctx context.Context, at time.Time, users []User) error
 
 	// Mark announces that db will be released, if its record is still at
-	// db.Record, and returns it with the new version. ErrConflict if it is not.
-	Mark(ctx context.Context, db Database, at time.Time) (Database, error)
+	// db.Record: ErrConflict if it is not. Watch tells of the mark and its version.
+	Mark(ctx context.Context, db Database, at time.Time) error
 
 	// Release takes db's pod and keeps its record and address, if the record is
 	// still at db.Record: ErrConflict if it is not, and then nothing happened.

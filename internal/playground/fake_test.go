@@ -156,16 +156,16 @@ func (f *fakeCluster) Touch(_ context.Context, at time.Time, users []playground.
 	return nil
 }
 
-func (f *fakeCluster) Mark(_ context.Context, db playground.Database, at time.Time) (playground.Database, error) {
+func (f *fakeCluster) Mark(_ context.Context, db playground.Database, at time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := f.record(db.User)
 	if r == nil || r.Record != db.Record {
-		return db, playground.ErrConflict
+		return playground.ErrConflict
 	}
 	r.Marked, r.Record.Resource = at, f.tick()
 	f.change(db.User)
-	return *r, nil
+	return nil
 }
 
 func (f *fakeCluster) Release(_ context.Context, db playground.Database, at time.Time) error {

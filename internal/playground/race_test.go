@@ -33,7 +33,7 @@ func (s *slowCluster) Touch(ctx context.Context, at time.Time, users []playgroun
 	return s.fakeCluster.Touch(ctx, at, users)
 }
 
-func (s *slowCluster) Mark(ctx context.Context, db playground.Database, at time.Time) (playground.Database, error) {
+func (s *slowCluster) Mark(ctx context.Context, db playground.Database, at time.Time) error {
 	s.lag()
 	return s.fakeCluster.Mark(ctx, db, at)
 }

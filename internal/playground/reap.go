@@ -15,6 +15,8 @@ const (
 	orphaned = 30 * time.Second
 	// askers is how many databases are asked about their use at once.
 	askers = 8
+	// reapers is how many databases are marked or released at once.
+	reapers = 500
 )
 
 // heal begins to bring e's database back. m.mu is held.
@@ -112,9 +114,26 @@ func (m *Manager) pass(ctx context.Context) error {
 		return err
 	}
 	m.ask(ctx)
-	for _, e := range m.idle() {
-		if err := m.reap(ctx, e); err != nil {
-			return err
+	return m.reapAll(ctx, m.idle())
+}
+
+// reapAll reaps many at once: a whole class that went home takes the cluster a handful
+// of calls, because it joins those that come together.
+func (m *Manager) reapAll(ctx context.Context, idle []*entry) error {
+	errs := make([]error, len(idle))
+	turns := make(chan struct{}, reapers)
+	var group sync.WaitGroup
+	for i, e := range idle {
+		turns <- struct{}{}
+		group.Go(func() {
+			defer func() { <-turns }()
+			errs[i] = guarded(func() error { return m.reap(ctx, e) })
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err // the others most likely failed for the same reason
 		}
 	}
 	return nil
@@ -225,20 +244,14 @@ func (m *Manager) reap(ctx context.Context, e *entry) error {
 	case db.Phase == Released:
 		return m.take(ctx, e, db, ReapAddress, log, func(ctx context.Context) error { return m.remove(ctx, e.user) })
 	case db.Marked.IsZero():
-		marked, err := m.cluster.Mark(ctx, db, now)
+		err := m.cluster.Mark(ctx, db, now)
 		if errors.Is(err, ErrConflict) {
 			return nil // it was used meanwhile
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			log.Info("an idle database will be released")
 		}
-		log.Info("an idle database will be released")
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		if e.db.Record == db.Record {
-			e.db.Record, e.db.Marked = marked.Record, marked.Marked
-		}
-		return nil
+		return err
 	case now.Sub(db.Marked) < m.options.FlushInterval:
 		return nil
 	default:

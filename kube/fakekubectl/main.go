@@ -75,7 +75,7 @@ type call struct {
 func parse(args []string) (*call, error) {
 	c := &call{line: args, flags: make(map[string]string), stdout: os.Stdout}
 	short := map[string]string{"-n": "namespace", "-o": "output", "-f": "filename", "-p": "patch", "-l": "selector"}
-	switches := []string{"client", "minify", "ignore-not-found", "all"}
+	switches := []string{"client", "minify", "ignore-not-found", "all", "server-side", "force-conflicts"}
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		name, isShort := short[arg]
@@ -165,6 +165,8 @@ func (c *call) honest() error {
 		return c.create()
 	case "patch":
 		return c.patch()
+	case "apply":
+		return c.apply()
 	case "delete":
 		return c.delete()
 	}

@@ -233,9 +233,7 @@ func (s *suite) touch() {
 	if db := s.get("nobody"); db.Phase != playground.None {
 		s.Errorf("Touch made %+v", db)
 	}
-	if _, err := s.Mark(s.ctx, before, later); !errors.Is(err, playground.ErrConflict) {
-		s.Errorf("Mark at the version before Touch: %v, want %v", err, playground.ErrConflict)
-	}
+	s.wantErr("Mark at the version before Touch", s.Mark(s.ctx, before, later), playground.ErrConflict)
 	s.must("Touch of nobody", s.Touch(s.ctx, later, nil))
 }
 
@@ -243,30 +241,33 @@ func (s *suite) mark() {
 	at := clock()
 	db := s.started(ada, at)
 	now := at.Add(2 * time.Hour)
-	marked, err := s.Mark(s.ctx, db, now)
-	s.must("Mark", err)
-	if !marked.Marked.Equal(now) || marked.Record == db.Record || marked.Record.UID != db.Record.UID || marked.User != ada {
+	marked := s.marked(db, now)
+	if marked.Record == db.Record || marked.Record.UID != db.Record.UID {
 		s.Errorf("Mark made %+v of %+v", marked, db)
 	}
-	got := s.get(ada)
-	if !got.Marked.Equal(now) || got.Record != marked.Record {
-		s.Errorf("Get = %+v after Mark returned %+v", got, marked)
+	if !hasPod(marked) || !marked.LastUse.Equal(at) {
+		s.Errorf("Mark changed more than it should: %+v", marked)
 	}
-	if !hasPod(got) || !got.LastUse.Equal(at) {
-		s.Errorf("Mark changed more than it should: %+v", got)
-	}
-	_, err = s.Mark(s.ctx, db, now)
-	s.wantErr("Mark at a stale version", err, playground.ErrConflict)
+	s.wantErr("Mark at a stale version", s.Mark(s.ctx, db, now), playground.ErrConflict)
 	s.must("Remove", s.Remove(s.ctx, ada))
-	_, err = s.Mark(s.ctx, marked, now)
-	s.wantErr("Mark of what is gone", err, playground.ErrConflict)
+	s.wantErr("Mark of what is gone", s.Mark(s.ctx, marked, now), playground.ErrConflict)
+}
+
+// marked marks db and returns it as it is then.
+func (s *suite) marked(db playground.Database, at time.Time) playground.Database {
+	s.Helper()
+	s.must("Mark", s.Mark(s.ctx, db, at))
+	got := s.get(db.User)
+	if !got.Marked.Equal(at) {
+		s.Fatalf("after Mark at %v there is %+v", at, got)
+	}
+	return got
 }
 
 func (s *suite) touchBeatsRelease() {
 	at := clock()
 	db := s.started(ada, at)
-	marked, err := s.Mark(s.ctx, db, at.Add(time.Hour))
-	s.must("Mark", err)
+	marked := s.marked(db, at.Add(time.Hour))
 	s.must("Touch", s.Touch(s.ctx, at.Add(time.Hour), []playground.User{ada}))
 	if got := s.get(ada); !got.Marked.IsZero() {
 		s.Errorf("marked %v after Touch", got.Marked)
@@ -281,8 +282,7 @@ func (s *suite) touchBeatsRelease() {
 func (s *suite) released(at time.Time) (before, after playground.Database) {
 	s.Helper()
 	before = s.started(ada, at)
-	marked, err := s.Mark(s.ctx, before, at.Add(time.Hour))
-	s.must("Mark", err)
+	marked := s.marked(before, at.Add(time.Hour))
 	s.must("Release", s.Release(s.ctx, marked, at.Add(2*time.Hour)))
 	return before, s.until(ada, "released", func(db playground.Database) bool { return db.Phase == playground.Released })
 }
@@ -308,8 +308,7 @@ func (s *suite) release() {
 func (s *suite) releaseStale() {
 	at := clock()
 	db := s.started(ada, at)
-	marked, err := s.Mark(s.ctx, db, at)
-	s.must("Mark", err)
+	marked := s.marked(db, at)
 	s.wantErr("Release at the version before Mark", s.Release(s.ctx, db, at), playground.ErrConflict)
 	if got := s.get(ada); got.Record != marked.Record || got.Pod.UID != db.Pod.UID || !hasPod(got) {
 		s.Errorf("a refused Release made %+v", got)
