@@ -172,18 +172,34 @@ func (c *Client) DB(ctx context.Context, user string) (Database, error) {
 	return db, err
 }
 
-// ListDB tells about all databases, ordered by user. For gateways only.
-func (c *Client) ListDB(ctx context.Context) ([]Database, error) {
-	var answer struct {
-		Databases []Database `json:"databases"`
-	}
-	err := c.get(ctx, "list_db", "/api/list_db", nil, &answer)
-	return answer.Databases, err
+// Listing is what list_db answers.
+type Listing struct {
+	Databases []Database `json:"databases"` // ordered by user
+	Pool      Pool       `json:"pool"`
 }
 
-// DeleteDB removes user's database now. That there is none is no error.
-func (c *Client) DeleteDB(ctx context.Context, user string) error {
-	body, err := userBody(user)
+// Pool counts the databases that the server makes ahead: how many there are to be, how
+// many can be had at once, and how many are coming up.
+type Pool struct {
+	Want   int `json:"want"`
+	Ready  int `json:"ready"`
+	Coming int `json:"coming"`
+}
+
+// ListDB tells about all databases. For gateways only.
+func (c *Client) ListDB(ctx context.Context) (Listing, error) {
+	var all Listing
+	err := c.get(ctx, "list_db", "/api/list_db", nil, &all)
+	return all, err
+}
+
+// DeleteDB removes user's database now, and with purge the data that the server keeps on
+// a volume for the user's return. That there is none is no error.
+func (c *Client) DeleteDB(ctx context.Context, user string, purge bool) error {
+	body, err := encodeBody(struct {
+		UserID string `json:"user_id"`
+		Purge  bool   `json:"purge,omitempty"`
+	}{user, purge}, user)
 	if err != nil {
 		return err
 	}
@@ -197,15 +213,20 @@ func (c *Client) OpenAPI(ctx context.Context) (string, error) {
 	return text, err
 }
 
-// userBody is the JSON of create_db and delete_db. JSON has no other text than
-// Unicode; what is not would arrive as another user's id.
+// userBody is the JSON of create_db.
 func userBody(user string) ([]byte, error) {
+	return encodeBody(struct {
+		UserID string `json:"user_id"`
+	}{user}, user)
+}
+
+// encodeBody makes JSON of a body that names user. JSON has no other text than Unicode;
+// what is not would arrive as another user's id.
+func encodeBody(value any, user string) ([]byte, error) {
 	if !utf8.ValidString(user) {
 		return nil, errors.New("the user id is not UTF-8")
 	}
-	body, err := json.Marshal(struct {
-		UserID string `json:"user_id"`
-	}{user})
+	body, err := json.Marshal(value)
 	if err != nil {
 		return nil, fmt.Errorf("encode user id: %w", err)
 	}

@@ -170,7 +170,7 @@ func TestOnlyCreatesAreRepeated(t *testing.T) {
 	_, beat := c.HeartBeat(t.Context(), "ann")
 	_, db := c.DB(t.Context(), "ann")
 	_, list := c.ListDB(t.Context())
-	for _, err := range []error{beat, db, list, c.DeleteDB(t.Context(), "ann")} {
+	for _, err := range []error{beat, db, list, c.DeleteDB(t.Context(), "ann", false)} {
 		if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != 503 || e.RetryAfter != time.Second {
 			t.Errorf("got %v", err)
 		}
@@ -235,7 +235,7 @@ func TestUnreachable(t *testing.T) {
 	c := newClient(t, o)
 	_, create := c.CreateDB(t.Context(), "ann")
 	_, beat := c.HeartBeat(t.Context(), "ann")
-	for _, err := range []error{create, beat, c.DeleteDB(t.Context(), "ann")} {
+	for _, err := range []error{create, beat, c.DeleteDB(t.Context(), "ann", false)} {
 		if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "refused") {
 			t.Errorf("got %v", err)
 		}
@@ -288,7 +288,7 @@ func TestIDsThatJSONCannotSayAreNotSent(t *testing.T) {
 	if _, err := c.CreateDB(t.Context(), "\xff"); err == nil || !strings.Contains(err.Error(), "UTF-8") {
 		t.Errorf("create: %v", err)
 	}
-	if err := c.DeleteDB(t.Context(), "\xff"); err == nil || !strings.Contains(err.Error(), "UTF-8") {
+	if err := c.DeleteDB(t.Context(), "\xff", false); err == nil || !strings.Contains(err.Error(), "UTF-8") {
 		t.Errorf("delete: %v", err)
 	}
 }

@@ -53,6 +53,7 @@ func identify(cert *x509.Certificate) playground.Client {
 
 // memory is a Manager that keeps databases in memory and makes them at once.
 type memory struct {
+	purged []playground.User
 	mu        sync.Mutex
 	databases map[playground.User]playground.Status
 	beats     map[playground.User]int
@@ -128,11 +129,18 @@ func (m *memory) Beat(c playground.Client, raw string) (playground.User, error) 
 	return user, nil
 }
 
-func (m *memory) Delete(_ context.Context, _ playground.Client, user playground.User) error {
+func (m *memory) Delete(_ context.Context, _ playground.Client, user playground.User, purge bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.databases, user)
+	if purge {
+		m.purged = append(m.purged, user)
+	}
 	return m.faults[user]
+}
+
+func (m *memory) Pool() playground.PoolStatus {
+	return playground.PoolStatus{Want: 3, Spares: playground.Spares{Ready: 2, Coming: 1}}
 }
 
 func (m *memory) Database(user playground.User) playground.Status {

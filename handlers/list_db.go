@@ -11,14 +11,25 @@ import (
 type lister interface {
 	// Databases tells about every user that is known, from memory.
 	Databases() []playground.Status
+	// Pool tells about the databases that are made ahead, from memory.
+	Pool() playground.PoolStatus
+}
+
+// poolBody is the JSON of the pool.
+type poolBody struct {
+	Want   int `json:"want"`
+	Ready  int `json:"ready"`
+	Coming int `json:"coming"`
 }
 
 // listDB answers GET /api/list_db, for gateways, ordered by user.
 func (a *API) listDB(x *exchange) error {
 	all := a.Manager.Databases()
+	pool := a.Manager.Pool()
 	body := struct {
 		Databases []databaseBody `json:"databases"`
-	}{make([]databaseBody, 0, len(all))}
+		Pool      poolBody       `json:"pool"`
+	}{make([]databaseBody, 0, len(all)), poolBody{pool.Want, pool.Ready, pool.Coming}}
 	for _, status := range all {
 		body.Databases = append(body.Databases, newDatabaseBody(status))
 	}

@@ -43,7 +43,7 @@ func TestAUsersDay(t *testing.T) {
 		t.Errorf("db: %+v, %v, want %+v", db, err, want)
 	}
 	for range 2 { // there is none the second time
-		if err := ann.DeleteDB(t.Context(), "ann"); err != nil {
+		if err := ann.DeleteDB(t.Context(), "ann", false); err != nil {
 			t.Errorf("delete: %v", err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestWireFormat(t *testing.T) {
 		{"GET", "/api/db?user_id=failed", "", "application/json", `{"user_id":"failed","state":"failed","reason":"no image \"x\""}` + "\n"},
 		{"POST", "/api/delete_db", `{"user_id":"ann"}`, "application/json", `{"user_id":"ann","state":"none"}` + "\n"},
 		{"GET", "/api/list_db", "", "application/json", `{"databases":[{"user_id":"failed","state":"failed","reason":"no image \"x\""},` +
-			`{"user_id":"queued","state":"creating","ahead":7}]}` + "\n"},
+			`{"user_id":"queued","state":"creating","ahead":7}],"pool":{"want":3,"ready":2,"coming":1}}` + "\n"},
 	} {
 		got := g.do(t, c, test.method, test.path, test.body)
 		if got.status != http.StatusOK || got.body != test.want || got.header.Get("Content-Type") != test.contentType {
@@ -95,7 +95,7 @@ func TestListIsOrderedByUser(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	c := g.client(t, gatewayName)
-	if all, err := c.ListDB(t.Context()); err != nil || len(all) != 0 {
+	if all, err := c.ListDB(t.Context()); err != nil || len(all.Databases) != 0 {
 		t.Errorf("empty: %v, %v", all, err)
 	}
 	for _, user := range []string{"cid", "ann", "bob"} {
@@ -104,7 +104,10 @@ func TestListIsOrderedByUser(t *testing.T) {
 		}
 	}
 	all, err := c.ListDB(t.Context())
-	if got := sortedUsers(all); err != nil || !slices.Equal(got, []string{"ann", "bob", "cid"}) {
+	if all.Pool != (client.Pool{Want: 3, Ready: 2, Coming: 1}) {
+		t.Errorf("the pool is %+v", all.Pool)
+	}
+	if got := sortedUsers(all.Databases); err != nil || !slices.Equal(got, []string{"ann", "bob", "cid"}) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
@@ -135,8 +138,8 @@ func TestIDsArriveAsTheyAre(t *testing.T) {
 			t.Errorf("db %q: %+v, %v", id, db, err)
 		}
 	}
-	if all, err := c.ListDB(t.Context()); err != nil || len(all) != len(ids) {
-		t.Errorf("%d databases, %v; want %d", len(all), err, len(ids))
+	if all, err := c.ListDB(t.Context()); err != nil || len(all.Databases) != len(ids) {
+		t.Errorf("%d databases, %v; want %d", len(all.Databases), err, len(ids))
 	}
 }
 

@@ -74,21 +74,25 @@ func (c *Cluster) adopt(ctx context.Context, user playground.User, pod *object) 
 	if err := c.Claim(ctx, user, c.o.Now()); err != nil && !errors.Is(err, playground.ErrExists) {
 		return err
 	}
-	owners, err := c.owners(ctx, []playground.User{user})
+	there, err := c.patchLeases(ctx, []string{user.Name()}, fields{"metadata": fields{"annotations": fields{
+		serviceNote: nil, markedNote: nil, releasedNote: nil, releasedPodNote: nil,
+	}}})
 	if err != nil {
 		return err
 	}
-	if owners[user] == "" {
+	h, ok := there[user.Name()]
+	if !ok {
 		return playground.ErrNoRecord
 	}
-	_, service, err := c.manifests(user, owners[user])
+	made, err := c.manifests(user, &h)
 	if err != nil {
 		return err
 	}
+	service := made[len(made)-1]
 	if m := c.create(ctx, []document{service})[0]; m.err != nil && ReasonOf(m.err) != AlreadyExists {
 		return m.err
 	}
-	return c.label(ctx, user, pod, owners[user])
+	return c.label(ctx, user, pod, h.record)
 }
 
 // label makes pod ours, if it is still as it was seen.

@@ -87,7 +87,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 		for user, what := range map[playground.User]string{"ada": "a pod named sqlflow-mysql-ada", "bob": "a service named sqlflow-mysql-bob"} {
 			must(t, c.Claim(t.Context(), user, at))
 			mustSay(t, c.Start(t.Context(), user), playground.CannotStart, what+" that is not the playground's is in the way")
-			must(t, c.Remove(t.Context(), user))
+			must(t, c.Remove(t.Context(), user, false))
 		}
 		if b.fake != nil {
 			b.finish("bob") // its pod, which was deleted

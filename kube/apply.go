@@ -29,6 +29,7 @@ type application struct {
 // one does not remove what another wrote.
 const (
 	reaperManager = "sqlflow-playground-reaper" // marks and releases
+	poolManager   = "sqlflow-playground-pool"   // whose a database made ahead is
 )
 
 func (a application) document() document { return document{kind: a.kind, name: a.name} }

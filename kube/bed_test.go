@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -171,11 +172,32 @@ const readyStatus = `{"phase":"Running","podIP":"10.9.8.7","podIPs":[{"ip":"10.9
 // status is what the kubelet would say of the user's pod.
 func (b *bed) status(user playground.User, status string) {
 	b.t.Helper()
+	b.podStatus(user.Name(), status)
+}
+
+func (b *bed) podStatus(pod, status string) {
+	b.t.Helper()
 	if b.fake != nil {
-		b.fake.Status(user.Name(), status)
+		b.fake.Status(pod, status)
 		return
 	}
-	b.kubectl("patch", "pod", user.Name(), "--subresource=status", "--type=merge", "--patch={\"status\":"+status+"}")
+	b.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "--patch={\"status\":"+status+"}")
+}
+
+// listed are the names of the objects that a selector finds.
+func (b *bed) listed(resource, selector string) (names []string) {
+	b.t.Helper()
+	var list struct {
+		Items []struct{ Metadata struct{ Name string } }
+	}
+	path := "/api/v1/namespaces/" + b.namespace + "/" + resource + "?" + url.Values{"labelSelector": {selector}}.Encode()
+	if err := json.Unmarshal([]byte(b.kubectl("get", "--raw", path)), &list); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, o := range list.Items {
+		names = append(names, o.Metadata.Name)
+	}
+	return names
 }
 
 func (b *bed) ready(user playground.User) { b.t.Helper(); b.status(user, readyStatus) }
@@ -184,9 +206,27 @@ func (b *bed) ready(user playground.User) { b.t.Helper(); b.status(user, readySt
 // that by itself for pods that are on no node.
 func (b *bed) finish(user playground.User) {
 	b.t.Helper()
+	b.finishPod(user.Name())
+}
+
+func (b *bed) finishPod(name string) {
+	b.t.Helper()
 	if b.fake != nil {
-		b.fake.Gone("pods", user.Name())
+		b.fake.Gone("pods", name)
 	}
+}
+
+// bind gives a claim a volume, as a provisioner would. The fake's claims are bound at once.
+func (b *bed) bind(claim string) {
+	b.t.Helper()
+	if b.fake != nil {
+		return
+	}
+	name := b.namespace + "-" + claim
+	b.put(fmt.Sprintf(`{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":%q},"spec":{"capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],
+		"hostPath":{"path":"/nowhere"},"claimRef":{"namespace":%q,"name":%q}}}`, name, b.namespace, claim))
+	b.t.Cleanup(func() { b.kubectl("delete", "persistentvolume", name, "--wait=false") })
+	b.kubectl("wait", "persistentvolumeclaim/"+claim, "--for=jsonpath={.status.phase}=Bound", "--timeout=15s")
 }
 
 // object is one object now; nil if there is none.
@@ -208,6 +248,17 @@ func (b *bed) put(object string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if _, err := kube.NewRunner(b.options).Run(ctx, []byte(object), "create", "--filename=-"); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// patch changes any object.
+func (b *bed) patch(apiVersion, kind, name, change string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	stub := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"namespace":%q}}`, apiVersion, kind, name, b.namespace)
+	if _, err := kube.NewRunner(b.options).Run(ctx, []byte(stub), "patch", "--filename=-", "--type=merge", "--patch="+change); err != nil {
 		b.t.Fatal(err)
 	}
 }

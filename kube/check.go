@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/templates"
 )
 
 // inClusterNamespace is where a pod finds the namespace it runs in
@@ -60,14 +61,24 @@ type permission struct{ verb, group, resource string }
 
 func (p permission) String() string { return p.verb + " " + p.resource }
 
-// permissions are what scripts/rbac.yaml grants, no more and no less.
-func permissions() []permission {
+// permissions are what scripts/rbac.yaml grants, and rbac-pool.yaml and
+// rbac-storage.yaml for those, no more and no less.
+func permissions(pool, storage bool) []permission {
 	var all []permission
-	for _, each := range []struct{ group, resource, verbs string }{
-		{"", "pods", "create get list watch patch delete"},
-		{"", "services", "create get list watch delete"},
-		{"coordination.k8s.io", "leases", "create get list watch patch delete"},
+	for _, each := range []struct {
+		needed                 bool
+		group, resource, verbs string
+	}{
+		{true, "", "pods", "create get list watch patch delete"},
+		{true, "", "services", "create get list watch delete"},
+		{true, "coordination.k8s.io", "leases", "create get list watch patch delete"},
+		{pool, "", "services", "patch"},
+		{storage, "", "persistentvolumeclaims", "create get list watch delete"},
+		{pool, "", "persistentvolumeclaims", "patch"},
 	} {
+		if !each.needed {
+			continue
+		}
 		for verb := range strings.FieldsSeq(each.verbs) {
 			all = append(all, permission{verb, each.group, each.resource})
 		}
@@ -98,7 +109,7 @@ func (c *Cluster) Check(ctx context.Context) error {
 
 // checkPermissions asks, with one kubectl, what `kubectl auth can-i` asks with one each.
 func (c *Cluster) checkPermissions(ctx context.Context) error {
-	all := permissions()
+	all := permissions(c.o.Pool, c.o.Storage != "")
 	var reviews bytes.Buffer
 	for _, p := range all {
 		reviews.Write(manifest(fields{
@@ -134,10 +145,22 @@ func (c *Cluster) checkPermissions(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("kubectl may not %s in the namespace %s: have an administrator apply scripts/rbac.yaml, or use another --context or --namespace",
-			strings.Join(missing, ", "), c.o.Namespace)
+		return fmt.Errorf("kubectl may not %s in the namespace %s: have an administrator apply %s, or use another --context or --namespace",
+			strings.Join(missing, ", "), c.o.Namespace, c.roles())
 	}
 	return nil
+}
+
+// roles names the files that grant what is needed.
+func (c *Cluster) roles() string {
+	files := "scripts/rbac.yaml"
+	if c.o.Pool {
+		files += ", scripts/rbac-pool.yaml"
+	}
+	if c.o.Storage != "" {
+		files += ", scripts/rbac-storage.yaml"
+	}
+	return files
 }
 
 // dryRun has the API server say, unknown fields included, whether it takes a pod and a
@@ -145,11 +168,12 @@ func (c *Cluster) checkPermissions(ctx context.Context) error {
 // is no fault of the templates.
 func (c *Cluster) dryRun(ctx context.Context) error {
 	// An id that gets a hash, so that no user has this name.
-	pod, service, err := c.manifests(playground.User("Dry Run"), "00000000-0000-0000-0000-000000000000")
+	user := playground.User("Dry Run")
+	made, err := c.manifests(user, &home{place: user.Name(), record: "00000000-0000-0000-0000-000000000000", volume: c.volumeName(user.Name())})
 	if err != nil {
 		return err
 	}
-	for _, d := range []document{pod, service} {
+	for _, d := range made {
 		_, err := c.o.Runner.Run(ctx, d.json, "create", "--filename=-", "--output=name", "--validate=strict", "--dry-run=server")
 		switch {
 		case err == nil, ReasonOf(err) == AlreadyExists:
@@ -158,7 +182,7 @@ func (c *Cluster) dryRun(ctx context.Context) error {
 		default:
 			var e *Error
 			if errors.As(err, &e) && slices.Contains([]Reason{Invalid, BadRequest, Forbidden, Other}, e.Reason) {
-				return fmt.Errorf("the cluster does not take the %s that mysql_%s.yaml makes: %s", strings.ToLower(d.kind), strings.ToLower(d.kind), firstWords(err))
+				return fmt.Errorf("the cluster does not take the %s that %s makes: %s", strings.ToLower(d.kind), templates.File(d.kind), firstWords(err))
 			}
 			return fmt.Errorf("try the templates: %w", err)
 		}

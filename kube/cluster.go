@@ -36,7 +36,12 @@ type Options struct {
 	PodAddress bool
 	// WaitForNodes: a pod that fits on no node waits for one (an autoscaler) and has not failed.
 	WaitForNodes bool
-	Now          func() time.Time // time.Now if nil
+	// Storage is the size of the volume that a database gets, a quantity such as "2Gi"; empty:
+	// data goes with the pod. StorageClass is where volumes come from; empty: the cluster's default.
+	Storage, StorageClass string
+	// Pool says that databases may be made ahead: see [Cluster.Restock].
+	Pool bool
+	Now  func() time.Time // time.Now if nil
 }
 
 func (o *Options) complete() error {
@@ -72,6 +77,8 @@ type Cluster struct {
 	starts     *group[playground.User]
 	marks      *group[taking]
 	releases   *group[taking]
+	handings   *group[string]
+	promises   promises
 	reflectors []*reflector
 	told       told
 	lead       leadership
@@ -84,27 +91,38 @@ func New(o Options) (*Cluster, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	hash, err := o.Templates.Hash(o.Image)
+	hash, err := o.Templates.Hash(templates.Database{Image: o.Image, Storage: o.Storage, StorageClass: o.StorageClass})
 	if err != nil {
 		return nil, err
 	}
 	c := &Cluster{
 		o: o, hash: hash, timing: usualTiming(),
-		view: &view{byPod: o.PodAddress, names: make(map[string]trio)},
+		view: newView(o.PodAddress),
 	}
 	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
 	c.marks = &group[taking]{run: c.markAll, most: mostPatched}
 	c.releases = &group[taking]{run: c.releaseAll, most: mostPatched}
+	c.handings = &group[string]{run: c.handAll, most: mostTogether}
+	if o.Pool {
+		if err := c.sameForEverybody(); err != nil {
+			return nil, err
+		}
+	}
 	selector := url.Values{"labelSelector": {managerLabel + "=" + managerName}}
-	for _, each := range []struct {
+	kinds := []struct {
 		resource resource
-		keep     func(*object, playground.User) trio
+		keep     func(*object, playground.User) pieces
 	}{
-		{c.leases(), func(o *object, u playground.User) trio { return trio{record: recordOf(o, u)} }},
-		{c.services(), func(o *object, u playground.User) trio { return trio{service: serviceOf(o, u)} }},
+		{c.leases(), func(o *object, u playground.User) pieces { return pieces{record: recordOf(o, u)} }},
+		{c.services(), func(o *object, u playground.User) pieces { return pieces{service: serviceOf(o, u)} }},
 		{c.pods(), c.keepPod},
-	} {
+		{c.volumes(), func(o *object, u playground.User) pieces { return pieces{volume: volumeOf(o, u)} }},
+	}
+	if o.Storage == "" {
+		kinds = kinds[:3]
+	}
+	for _, each := range kinds {
 		c.reflectors = append(c.reflectors, &reflector{
 			resource: each.resource, runner: o.Runner, query: selector, timing: c.timing,
 			keep: func(o *object) kept { return c.keep(each.resource.kind, o, each.keep) },
@@ -125,21 +143,25 @@ func (c *Cluster) pods() resource {
 	return resource{"Pod", "/api/v1/namespaces/" + url.PathEscape(c.o.Namespace) + "/pods"}
 }
 
+func (c *Cluster) volumes() resource {
+	return resource{"PersistentVolumeClaim", "/api/v1/namespaces/" + url.PathEscape(c.o.Namespace) + "/persistentvolumeclaims"}
+}
+
 // keep remembers o if it is truly one of ours.
-func (c *Cluster) keep(kind string, o *object, as func(*object, playground.User) trio) kept {
+func (c *Cluster) keep(kind string, o *object, as func(*object, playground.User) pieces) kept {
 	k := kept{name: o.Metadata.Name}
-	user, ok := o.user()
+	user, ok := o.user(kind)
 	if !ok {
 		c.tellOnce(o.Metadata.UID, "%s %.80q carries our label but not the user its name was made from; it is left alone", kind, o.Metadata.Name)
 		return k
 	}
-	k.trio = as(o, user)
+	k.pieces = as(o, user)
 	return k
 }
 
-func (c *Cluster) keepPod(o *object, user playground.User) trio {
-	before, _ := c.view.get(o.Metadata.Name)
-	return trio{pod: podOf(o, user, before.pod, c.o.WaitForNodes)}
+func (c *Cluster) keepPod(o *object, user playground.User) pieces {
+	before := c.view.standing(o.Metadata.Name)
+	return pieces{pod: podOf(o, user, before.pod, c.o.WaitForNodes)}
 }
 
 // told remembers what was warned of already, for a bounded number of objects.
@@ -162,24 +184,53 @@ func (c *Cluster) tellOnce(uid, format string, args ...any) {
 	c.o.Log.Warnf(format, args...)
 }
 
-// Get reads the three objects of user past the view.
+// Get reads the objects of user past the view.
 func (c *Cluster) Get(ctx context.Context, user playground.User) (playground.Database, error) {
-	t, err := c.read(ctx, user.Name())
+	f, err := c.read(ctx, user)
 	if err != nil {
 		return playground.Database{}, outOfReach(err)
 	}
-	db := c.view.compose(user.Name(), t.ours(c, user))
+	db := c.view.compose(user.Name(), f.ours(c, user))
 	db.User = user
 	return db, nil
 }
 
-// found are the three objects of a name as they are now, whoever made them.
-type found struct{ lease, service, pod *object }
+// found are the objects of a database as they are now, whoever made them.
+type found struct{ lease, service, pod, volume *object }
 
-// read gets them in an order that cannot show a pod gone and its release not yet.
-func (c *Cluster) read(ctx context.Context, name string) (found, error) {
-	text, err := c.o.Runner.Run(ctx, nil, "get", "pod/"+name, "service/"+name, leaseArgument+name,
-		"--namespace="+c.o.Namespace, "--ignore-not-found", "--output=json")
+// read gets the objects of user. Where they stand is in the record: the view mostly
+// knows it, and where it was wrong they are read once more.
+func (c *Cluster) read(ctx context.Context, user playground.User) (found, error) {
+	name := user.Name()
+	place := c.placeOf(user)
+	f, err := c.readAt(ctx, name, place)
+	if err != nil || !c.isOurs(f.lease, user) {
+		return f, err
+	}
+	if is := recordOf(f.lease, user).place; is != place {
+		return c.readAt(ctx, name, is)
+	}
+	return f, nil
+}
+
+// placeOf is where the database of user stands as far as is known here.
+func (c *Cluster) placeOf(user playground.User) string {
+	if p, _ := c.view.database(user.Name()); p.record != nil {
+		return p.record.place
+	}
+	if h, ok := c.fresh.get(user.Name()); ok {
+		return h.place
+	}
+	return user.Name()
+}
+
+// readAt gets them in an order that cannot show a pod gone and its release not yet.
+func (c *Cluster) readAt(ctx context.Context, name, place string) (found, error) {
+	args := []string{"get", "pod/" + place, "service/" + place}
+	if c.o.Storage != "" {
+		args = append(args, "persistentvolumeclaim/"+place)
+	}
+	text, err := c.o.Runner.Run(ctx, nil, append(args, leaseArgument+name, "--namespace="+c.o.Namespace, "--ignore-not-found", "--output=json")...)
 	if err != nil {
 		return found{}, fmt.Errorf("read the objects of %s: %w", name, err)
 	}
@@ -190,13 +241,15 @@ func (c *Cluster) read(ctx context.Context, name string) (found, error) {
 	var f found
 	for _, o := range all {
 		switch {
-		case o.Metadata.Name != name:
+		case o.Kind == "Lease" && o.Metadata.Name == name:
+			f.lease = o
+		case o.Metadata.Name != place:
 		case o.Kind == "Pod":
 			f.pod = o
 		case o.Kind == "Service":
 			f.service = o
-		case o.Kind == "Lease":
-			f.lease = o
+		case o.Kind == "PersistentVolumeClaim":
+			f.volume = o
 		}
 	}
 	return f, nil
@@ -206,18 +259,23 @@ func (c *Cluster) read(ctx context.Context, name string) (found, error) {
 const leaseArgument = "leases.coordination.k8s.io/"
 
 // ours keeps of f what belongs to user.
-func (f found) ours(c *Cluster, user playground.User) trio {
-	var t trio
+func (f found) ours(c *Cluster, user playground.User) pieces {
+	var p pieces
 	if c.isOurs(f.lease, user) {
-		t.record = recordOf(f.lease, user)
+		p.record = recordOf(f.lease, user)
 	}
 	if c.isOurs(f.service, user) {
-		t.service = serviceOf(f.service, user)
+		p.service = serviceOf(f.service, user)
 	}
-	if c.isOurs(f.pod, user) {
-		t.pod = c.keepPod(f.pod, user).pod
+	if c.isOurs(f.pod, user) || p.service != nil && c.isOurs(f.pod, "") {
+		p.pod = c.keepPod(f.pod, user).pod
 	}
-	return t
+	if c.isOurs(f.volume, user) || p.service != nil && c.isOurs(f.volume, "") {
+		p.volume = volumeOf(f.volume, user)
+	} else if known, _ := c.view.database(user.Name()); known.volume != nil {
+		p.volume = known.volume // one from the pool, under a name of its own
+	}
+	return p
 }
 
 // isOurs compares label and raw id.
@@ -225,7 +283,7 @@ func (c *Cluster) isOurs(o *object, user playground.User) bool {
 	return o != nil && o.Metadata.Labels[managerLabel] == managerName && o.Metadata.Annotations[userNote] == string(user)
 }
 
-// labels are those of all three objects.
+// labels are those of all objects of that name.
 func (c *Cluster) labels(name string) map[string]string {
 	return map[string]string{appLabel: appName, managerLabel: managerName, databaseLabel: name}
 }

@@ -75,10 +75,10 @@ func TestLifeOfADatabase(t *testing.T) {
 			t.Errorf("the address was %s and is %s", db.Address, again.Address)
 		}
 
-		must(t, c.Remove(ctx, user))
+		must(t, c.Remove(ctx, user, false))
 		b.finish(user)
 		w.is(user, playground.None)
-		must(t, c.Remove(ctx, user))
+		must(t, c.Remove(ctx, user, false))
 		got, err := c.Get(ctx, user)
 		must(t, err)
 		if got != (playground.Database{User: user}) {
@@ -237,7 +237,7 @@ func TestMethodsEndWithTheirContext(t *testing.T) {
 	cancel()
 	for name, err := range map[string]error{
 		"Claim": c.Claim(ctx, "a", at), "Start": c.Start(ctx, "a"), "Touch": c.Touch(ctx, at, []playground.User{"a"}),
-		"Remove": c.Remove(ctx, "a"),
+		"Remove": c.Remove(ctx, "a", false),
 	} {
 		if err == nil {
 			t.Errorf("%s did not notice that its context had ended", name)

@@ -137,6 +137,7 @@ func (c *Cluster) Claim(ctx context.Context, user playground.User, at time.Time)
 func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
 	var documents []document
 	at := make([]int, len(claims))
+	places := make([]string, len(claims))
 	seen := make(map[playground.User]bool)
 	for i, each := range claims {
 		if seen[each.user] {
@@ -145,55 +146,77 @@ func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
 		}
 		seen[each.user] = true
 		at[i] = len(documents)
-		documents = append(documents, c.lease(each))
+		if places[i] = c.pick(each.user); places[i] == "" {
+			places[i] = each.user.Name()
+		}
+		documents = append(documents, c.lease(each, places[i]))
 	}
 	made := c.create(ctx, documents)
 	errs := make([]error, len(claims))
 	for i, each := range claims {
 		switch {
-		case at[i] < 0, ReasonOf(made[at[i]].err) == AlreadyExists:
+		case at[i] < 0:
 			errs[i] = playground.ErrExists
-		case made[at[i]].err != nil:
+		case made[at[i]].err == nil:
+			c.fresh.put(each.user.Name(), home{record: made[at[i]].uid, place: places[i]})
+		case ReasonOf(made[at[i]].err) == AlreadyExists:
+			c.promises.breach(places[i])
+			errs[i] = playground.ErrExists
+		default: // it may have been made all the same: the promise lapses by itself
 			errs[i] = outOfReach(made[at[i]].err)
-		default:
-			c.fresh.put(each.user.Name(), made[at[i]].uid)
 		}
 	}
 	return errs
 }
 
-func (c *Cluster) lease(each claim) document {
+func (c *Cluster) lease(each claim, place string) document {
 	return document{"Lease", each.user.Name(), manifest(fields{
 		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": fields{
 			"name": each.user.Name(), "namespace": c.o.Namespace, "labels": c.labels(each.user.Name()),
-			"annotations": fields{userNote: string(each.user), serviceNote: each.user.Name()},
+			"annotations": fields{userNote: string(each.user), serviceNote: place},
 		},
 		"spec": fields{"renewTime": microTime(each.at)},
 	})}
 }
 
-// fresh remembers the uids of records that this replica just made, until the watch has
-// told of them or they are changed.
-type fresh struct {
-	mu   sync.Mutex
-	uids map[string]string
+// home is where a user's database is to stand.
+type home struct {
+	record string // uid of the user's record; "" if there is none
+	place  string // the name of pod and service
+	volume string // the claim that the pod mounts; "" for none
+	taken  bool   // it was made ahead and is complete
+	err    error
 }
 
-func (f *fresh) put(name, uid string) {
+// fresh remembers the records that this replica just made, until the watch has told of
+// them or they are changed.
+type fresh struct {
+	mu    sync.Mutex
+	homes map[string]home
+}
+
+func (f *fresh) put(name string, h home) {
 	const most = 10_000 // claims that nobody started; forgetting one costs a look at the cluster
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.uids == nil || len(f.uids) >= most {
-		f.uids = make(map[string]string)
+	if f.homes == nil || len(f.homes) >= most {
+		f.homes = make(map[string]home)
 	}
-	f.uids[name] = uid
+	f.homes[name] = h
 }
 
-// take returns and forgets the uid; "" if there is none.
-func (f *fresh) take(name string) string {
+func (f *fresh) get(name string) (home, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	uid := f.uids[name]
-	delete(f.uids, name)
-	return uid
+	h, ok := f.homes[name]
+	return h, ok
+}
+
+// take returns and forgets it.
+func (f *fresh) take(name string) (home, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, ok := f.homes[name]
+	delete(f.homes, name)
+	return h, ok
 }

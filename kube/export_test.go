@@ -14,9 +14,9 @@ func (c *Cluster) Hurry(silence, stale time.Duration) {
 func DatabaseSelector(name string) string { return databaseLabel + "=" + name }
 
 // Permissions are "verb group/resource" for each that [Cluster.Check] asks for.
-func Permissions() []string {
+func Permissions(pool, storage bool) []string {
 	var all []string
-	for _, p := range permissions() {
+	for _, p := range permissions(pool, storage) {
 		all = append(all, p.verb+" "+p.group+"/"+p.resource)
 	}
 	return all

@@ -218,7 +218,7 @@ func TestFaultsOfTheOtherVerbs(t *testing.T) {
 		t.Errorf("leads %v, %v", leads, err)
 	}
 	plant(b, fakekubectl.Fault{Match: "^delete", Do: "fail", Stderr: down})
-	mustSay(t, c.Remove(t.Context(), "ada"), playground.Unavailable, "")
+	mustSay(t, c.Remove(t.Context(), "ada", false), playground.Unavailable, "")
 }
 
 func TestTouchOfThousands(t *testing.T) {

@@ -31,19 +31,23 @@ func FuzzWatchLine(f *testing.F) {
 	f.Add([]byte(`{"type":"ADDED","object":{"metadata":{"name":"sqlflow-mysql-a","annotations":{"sqlflow.org/user":"a"}},"status":{"phase":"Running"}}}`))
 	f.Add([]byte(`{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410}}`))
 	f.Add([]byte(`{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"7","creationTimestamp":null}}}`))
+	f.Add([]byte(`{"type":"ADDED","object":{"metadata":{"name":"sqlflow-spare-abcdefghij","annotations":{"sqlflow.org/user":"a"}}}}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
-		c := &Cluster{view: &view{names: make(map[string]trio)}}
+		c := &Cluster{view: newView(false)}
 		r := &reflector{
 			keep: func(o *object) kept {
 				k := kept{name: o.Metadata.Name}
-				if user, ok := o.user(); ok {
-					k.trio = trio{record: recordOf(o, user), service: serviceOf(o, user), pod: podOf(o, user, nil, false)}
+				if user, ok := o.user("Pod"); ok {
+					k.pieces = pieces{service: serviceOf(o, user), pod: podOf(o, user, nil, false), volume: volumeOf(o, user)}
+				}
+				if user, ok := o.user("Lease"); ok {
+					k.record = recordOf(o, user)
 				}
 				return k
 			},
 			tell: func(_ context.Context, ch change) {
 				if ch.one != nil {
-					c.view.change(ch.one.name, func(t *trio) { *t = ch.one.trio })
+					c.view.change(ch.one.name, func(p *pieces) { *p = ch.one.pieces })
 				}
 			},
 		}

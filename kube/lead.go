@@ -10,7 +10,7 @@ import (
 	"sqlflow.org/sqlflow_playground/internal/playground"
 )
 
-// leadName is the Lease that says which replica reaps. It does not carry the labels of
+// leadName is the Lease that says which replica reaps and fills the pool. It does not carry the labels of
 // a user's record.
 const leadName = "sqlflow-playground-reaper"
 
@@ -55,6 +55,24 @@ func (c *Cluster) Lead(ctx context.Context, ttl time.Duration) (bool, error) {
 	}
 	c.lead.version, c.lead.since = version, now
 	return true, nil
+}
+
+// Resign writes nobody into the Lease, if it still names this replica.
+func (c *Cluster) Resign(ctx context.Context) error {
+	c.lead.mu.Lock()
+	defer c.lead.mu.Unlock()
+	lease, err := c.readLead(ctx)
+	if err != nil || lease == nil || lease.Spec.HolderIdentity != c.o.Identity {
+		return outOfReach(err)
+	}
+	_, err = c.patch(ctx, document{kind: "Lease", name: leadName}, fields{
+		"metadata": fields{"resourceVersion": lease.Metadata.ResourceVersion},
+		"spec":     fields{"holderIdentity": ""},
+	})
+	if ReasonOf(err) == Conflict {
+		return nil
+	}
+	return outOfReach(err)
 }
 
 func (c *Cluster) readLead(ctx context.Context) (*object, error) {

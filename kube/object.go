@@ -21,6 +21,7 @@ const (
 	databaseLabel = "sqlflow.org/database" // the name that the three objects share
 	templateLabel = "sqlflow.org/template" // templates.Set.Hash
 	leavingLabel  = "sqlflow.org/leaving"  // on a pod that is deleted together with others
+	poolLabel     = "sqlflow.org/pool"     // on what was made ahead: spare, taken or dropped
 
 	userNote        = "sqlflow.org/user"         // the raw id
 	serviceNote     = "sqlflow.org/service"      // on the lease: the service's name
@@ -49,7 +50,8 @@ func parseTime(s string) time.Time {
 // microTime is the form of a Lease's times (metav1.MicroTime).
 func microTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000Z07:00") }
 
-// object holds the few fields that we read of a Lease, Service, Pod or Status.
+// object holds the few fields that we read of a Lease, Service, Pod, PersistentVolumeClaim
+// or Status.
 type object struct {
 	Kind     string `json:"kind"`
 	Metadata struct {
@@ -144,9 +146,19 @@ func (o *object) version() playground.Version {
 }
 
 // user is the raw id that o's annotation holds. What the cluster says is as hostile as
-// what a client says: the id must give the object's own name, or ok is false.
-func (o *object) user() (user playground.User, ok bool) {
-	user, err := playground.ParseUser(o.Metadata.Annotations[userNote])
+// what a client says: the id must give the object's own name, or ok is false. Only what
+// was made ahead, which a Lease never is, has a name that belongs to nobody: its user is
+// "" until it is taken.
+func (o *object) user(kind string) (user playground.User, ok bool) {
+	id := o.Metadata.Annotations[userNote]
+	if kind != "Lease" && isSpare(o.Metadata.Name) {
+		if id == "" {
+			return "", true
+		}
+		user, err := playground.ParseUser(id)
+		return user, err == nil
+	}
+	user, err := playground.ParseUser(id)
 	return user, err == nil && user.Name() == o.Metadata.Name
 }
 
@@ -160,9 +172,11 @@ func (o *object) owner() string {
 	return ""
 }
 
-// record, pod and service are what is remembered of the three objects.
+// record, pod, service and volume are what is remembered of the objects. The user of
+// what was made ahead and is nobody's yet is "".
 type record struct {
 	user             playground.User
+	place            string // the name of the pod and the service
 	version          playground.Version
 	created, used    time.Time
 	marked, released time.Time
@@ -180,23 +194,40 @@ type pod struct {
 	stage   playground.Stage
 	ip      string
 	owner   string // uid of the record it belongs to, if any
+	hash    string // of the template it was made from
 }
 
 type service struct {
-	user  playground.User
-	uid   string
-	ip    string
-	owner string
+	user    playground.User
+	version playground.Version
+	created time.Time
+	ip      string
+	owner   string
+	dropped bool // a spare that is being removed
+}
+
+// volume is a PersistentVolumeClaim.
+type volume struct {
+	user    playground.User
+	version playground.Version
+	created time.Time
+	name    string
+	pending bool // not bound: there is no data in it yet
+	leaving bool
 }
 
 func recordOf(o *object, user playground.User) *record {
 	notes := o.Metadata.Annotations
 	r := &record{
-		user: user, version: o.version(), created: o.Metadata.CreationTimestamp.Time, used: o.Spec.RenewTime.Time,
+		user: user, place: notes[serviceNote],
+		version: o.version(), created: o.Metadata.CreationTimestamp.Time, used: o.Spec.RenewTime.Time,
 		marked: parseTime(notes[markedNote]), released: parseTime(notes[releasedNote]), releasedPod: notes[releasedPodNote],
 	}
 	if r.used.IsZero() {
 		r.used = r.created
+	}
+	if !isSpare(r.place) {
+		r.place = user.Name()
 	}
 	return r
 }
@@ -207,6 +238,7 @@ func podOf(o *object, user playground.User, before *pod, waitForNodes bool) *pod
 	p := &pod{
 		user: user, version: o.version(), created: o.Metadata.CreationTimestamp.Time,
 		leaving: !o.Metadata.DeletionTimestamp.IsZero(), ip: o.Status.PodIP, owner: o.owner(),
+		hash: o.Metadata.Labels[templateLabel],
 	}
 	p.phase, p.reason = o.Status.verdict(waitForNodes, wasReady)
 	if p.phase == playground.Starting {
@@ -221,7 +253,17 @@ func serviceOf(o *object, user playground.User) *service {
 	if ip == "None" {
 		ip = ""
 	}
-	return &service{user: user, uid: o.Metadata.UID, ip: ip, owner: o.owner()}
+	return &service{
+		user: user, version: o.version(), created: o.Metadata.CreationTimestamp.Time, ip: ip, owner: o.owner(),
+		dropped: o.Metadata.Labels[poolLabel] == poolDropped,
+	}
+}
+
+func volumeOf(o *object, user playground.User) *volume {
+	return &volume{
+		user: user, version: o.version(), created: o.Metadata.CreationTimestamp.Time, name: o.Metadata.Name,
+		pending: o.Status.Phase != "Bound", leaving: !o.Metadata.DeletionTimestamp.IsZero(),
+	}
 }
 
 // decodeObjects reads the JSON documents that kubectl prints one after the other for

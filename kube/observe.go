@@ -42,7 +42,7 @@ func (c *Cluster) Watch(ctx context.Context, o playground.Observer) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case ch := <-changes:
-			w.take(ch)
+			w.take(ctx, ch)
 		case <-w.late:
 			w.tellStale()
 		case <-sweep.C:
@@ -86,62 +86,91 @@ type half struct {
 	since time.Time
 }
 
-func (w *watching) take(ch change) {
+func (w *watching) take(ctx context.Context, ch change) {
 	switch {
 	case ch.trouble != nil:
 		w.outOfTouch(ch.resource.kind, ch.trouble)
 	case ch.listed != nil:
-		w.replace(ch.resource.kind, ch.listed)
+		w.replace(ctx, ch.resource.kind, ch.listed)
 		w.inTouch(ch.resource.kind)
 	case ch.one != nil:
-		w.put(ch.resource.kind, *ch.one)
+		w.put(ctx, ch.resource.kind, *ch.one)
 	}
 }
 
 // replace makes the view of one kind what all says.
-func (w *watching) replace(kind string, all []kept) {
+func (w *watching) replace(ctx context.Context, kind string, all []kept) {
 	there := make(map[string]bool, len(all))
 	for _, k := range all {
 		there[k.name] = true
-		w.put(kind, k)
+		w.put(ctx, kind, k)
 	}
-	for _, name := range w.cluster.view.list(func(t trio) bool { return t.has(kind) }) {
+	for _, name := range w.cluster.view.list(func(p pieces) bool { return p.has(kind) }) {
 		if !there[name] {
-			w.put(kind, kept{name: name})
+			w.put(ctx, kind, kept{name: name})
 		}
 	}
 }
 
-func (t trio) has(kind string) bool {
-	return kind == "Lease" && t.record != nil || kind == "Service" && t.service != nil || kind == "Pod" && t.pod != nil
+func (p pieces) has(kind string) bool {
+	switch kind {
+	case "Lease":
+		return p.record != nil
+	case "Service":
+		return p.service != nil
+	case "Pod":
+		return p.pod != nil
+	}
+	return p.volume != nil
 }
 
-// put makes one object of the view what k says, and tells if that changed the database.
-func (w *watching) put(kind string, k kept) {
-	before, after := w.cluster.view.change(k.name, func(t *trio) {
+// put makes one object of the view what k says, and tells which databases that changed.
+func (w *watching) put(ctx context.Context, kind string, k kept) {
+	before, after := w.cluster.view.change(k.name, func(p *pieces) {
 		switch kind {
 		case "Lease":
-			t.record = k.record
+			p.record = k.record
 		case "Service":
-			t.service = k.service
+			p.service = k.service
 		case "Pod":
-			t.pod = k.pod
+			p.pod = k.pod
+		default:
+			p.volume = k.volume
 		}
 	})
+	for i := range after {
+		w.tell(before[i], after[i])
+	}
+	if w.cluster.view.standing(k.name).halfHanded() && w.cluster.promises.hand(k.name) {
+		w.handOver(ctx, k.name)
+	}
+}
+
+// handOver tells the rest of what was made ahead whose it is.
+func (w *watching) handOver(ctx context.Context, place string) {
+	w.sweeping.Go(func() {
+		if err := w.cluster.handings.do(ctx, place); err != nil && ctx.Err() == nil {
+			w.cluster.o.Log.WithError(err).WithField("place", place).Warn("a database that was made ahead is not handed over whole yet")
+		}
+	})
+}
+
+// tell passes on that a database changed.
+func (w *watching) tell(before, after playground.Database) {
 	nothing := before.Phase == playground.None && after.Phase == playground.None
 	if !w.synced || nothing || before == after {
 		return
 	}
-	if after.Phase == playground.Missing && !after.Marked.IsZero() && before.Phase != playground.Missing {
-		// Most likely a reaper released it, and the watch of leases is a moment behind
-		// that of pods.
-		w.held[k.name] = true
-		return
-	}
-	delete(w.held, k.name)
 	if after.User == "" {
 		after.User = before.User
 	}
+	if after.Phase == playground.Missing && !after.Marked.IsZero() && before.Phase != playground.Missing {
+		// Most likely a reaper released it, and the watch of leases is a moment behind
+		// that of pods.
+		w.held[after.User.Name()] = true
+		return
+	}
+	delete(w.held, after.User.Name())
 	w.observer.Changed(after)
 }
 
@@ -197,26 +226,29 @@ func (w *watching) sweep(ctx context.Context) {
 	c := w.cluster
 	for name := range w.held {
 		delete(w.held, name)
-		if _, db := c.view.change(name, func(*trio) {}); db.Phase == playground.Missing {
-			w.observer.Changed(db)
+		if _, after := c.view.change(name, func(*pieces) {}); after[0].Phase == playground.Missing {
+			w.observer.Changed(after[0])
 		}
 	}
 	now := time.Now()
 	still := make(map[string]half)
-	for _, name := range c.view.list(trio.unfinishedRelease) {
-		t, _ := c.view.get(name)
-		if t.pod == nil {
+	for _, name := range c.view.databases(pieces.unfinishedRelease) {
+		p, _ := c.view.database(name)
+		if p.pod == nil {
 			continue
 		}
 		h, known := w.halves[name]
-		if !known || h.uid != t.pod.version.UID {
-			h = half{t.pod.version.UID, now}
+		if !known || h.uid != p.pod.version.UID {
+			h = half{p.pod.version.UID, now}
 		}
 		still[name] = h
 		if now.Sub(h.since) >= c.timing.unfinal {
-			c.o.Log.WithField("user", t.pod.user.String()).Info("a release that was left half done is finished")
-			w.sweeping.Go(func() { c.deleteExactly(ctx, c.pods(), name, h.uid) })
+			c.o.Log.WithField("user", p.record.user.String()).Info("a release that was left half done is finished")
+			w.sweeping.Go(func() { _ = c.deleteExactly(ctx, c.pods(), p.record.place, h.uid) })
 		}
 	}
 	w.halves = still
+	for _, place := range c.view.list(pieces.halfHanded) {
+		w.handOver(ctx, place)
+	}
 }

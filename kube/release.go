@@ -36,10 +36,10 @@ func (c *Cluster) patch(ctx context.Context, d document, change fields) (playgro
 	return all[0].version(), nil
 }
 
-// patchLeases makes the same change to many leases and returns their uids by name. One
-// that is not there is neither an error nor made.
-func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields) (map[string]string, error) {
-	uids := make(map[string]string, len(names))
+// patchLeases makes the same change to many leases and returns what they say, by name.
+// One that is not there is neither an error nor made.
+func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields) (map[string]home, error) {
+	there := make(map[string]home, len(names))
 	var failed error
 	for some := range slices.Chunk(names, mostPatched) {
 		var stdin bytes.Buffer
@@ -48,11 +48,17 @@ func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields
 			stdin.WriteByte('\n')
 		}
 		out, err := c.o.Runner.Run(ctx, stdin.Bytes(), "patch", "--filename=-", "--type=merge", "--patch="+string(manifest(change)),
-			`--output=jsonpath={.metadata.name} {.metadata.uid}{"\n"}`)
+			`--output=jsonpath={.metadata.name} {.metadata.uid} {.metadata.annotations.sqlflow\.org/service}{"\n"}`)
 		for line := range strings.Lines(string(out)) {
-			if f := strings.Fields(line); len(f) == 2 {
-				uids[f[0]] = f[1]
+			f := strings.Fields(line)
+			if len(f) < 2 {
+				continue
 			}
+			h := home{record: f[1], place: f[0]}
+			if len(f) > 2 && isSpare(f[2]) {
+				h.place = f[2]
+			}
+			there[f[0]] = h
 		}
 		if err != nil && !onlyNotFound(err) {
 			failed = fmt.Errorf("patch %d leases: %w", len(some), err)
@@ -61,7 +67,7 @@ func (c *Cluster) patchLeases(ctx context.Context, names []string, change fields
 			break
 		}
 	}
-	return uids, failed
+	return there, failed
 }
 
 func onlyNotFound(err error) bool {
@@ -159,7 +165,7 @@ func (c *Cluster) deletePods(ctx context.Context, all []playground.Database) err
 	if len(all) <= fewPods {
 		var errs []error
 		for _, db := range all {
-			errs = append(errs, c.deleteExactly(ctx, c.pods(), db.User.Name(), db.Pod.UID))
+			errs = append(errs, c.deleteExactly(ctx, c.pods(), db.Place, db.Pod.UID))
 		}
 		return errors.Join(errs...)
 	}
@@ -168,7 +174,7 @@ func (c *Cluster) deletePods(ctx context.Context, all []playground.Database) err
 	batch := rand.Text()
 	var labels []application
 	for _, db := range all {
-		labels = append(labels, application{kind: "Pod", name: db.User.Name(), version: playground.Version{UID: db.Pod.UID}, labels: fields{leavingLabel: batch}})
+		labels = append(labels, application{kind: "Pod", name: db.Place, version: playground.Version{UID: db.Pod.UID}, labels: fields{leavingLabel: batch}})
 	}
 	var failed error
 	for _, err := range c.apply(ctx, reaperManager, labels) {
@@ -189,7 +195,7 @@ func (c *Cluster) Stop(ctx context.Context, db playground.Database) error {
 	if db.Pod.UID == "" {
 		return nil
 	}
-	return outOfReach(c.deleteExactly(ctx, c.pods(), db.User.Name(), db.Pod.UID))
+	return outOfReach(c.deleteExactly(ctx, c.pods(), db.Place, db.Pod.UID))
 }
 
 // deleteExactly deletes the object with that name and uid; no error if there is none.
@@ -206,13 +212,20 @@ func (c *Cluster) deleteExactly(ctx context.Context, where resource, name, uid s
 	return nil
 }
 
-// Remove deletes all of user that carries our labels, the lease first.
-func (c *Cluster) Remove(ctx context.Context, user playground.User) error {
+// Remove deletes all of user that carries our labels, the lease first. A volume stays
+// unless purge is set, or it never held data.
+func (c *Cluster) Remove(ctx context.Context, user playground.User, purge bool) error {
+	names := map[string]bool{user.Name(): true, c.placeOf(user): true}
+	p, _ := c.view.database(user.Name())
+	if purge && p.volume != nil {
+		names[p.volume.name] = true
+	}
 	c.fresh.take(user.Name())
-	_, err := c.o.Runner.Run(ctx, nil, "delete", "leases.coordination.k8s.io,pods,services", "--wait=false", "--ignore-not-found", "--output=name",
-		"--namespace="+c.o.Namespace, "--selector="+managerLabel+"="+managerName+","+databaseLabel+"="+user.Name())
-	if err != nil {
-		return outOfReach(fmt.Errorf("remove %s: %w", user.Name(), err))
+	if err := c.deleteAll(ctx, purge, "", names); err != nil {
+		return err
+	}
+	if !purge && p.volume != nil && p.volume.pending && !p.volume.leaving {
+		return outOfReach(c.deleteExactly(ctx, c.volumes(), p.volume.name, p.volume.version.UID))
 	}
 	return nil
 }

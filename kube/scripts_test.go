@@ -19,38 +19,65 @@ import (
 )
 
 // scripts are the manifests for operators, which nothing else reads.
-var scripts = []string{"../scripts/rbac.yaml", "../scripts/networkpolicy.yaml", "../scripts/deployment.yaml"}
+var scripts = []string{
+	"../scripts/rbac.yaml", "../scripts/rbac-pool.yaml", "../scripts/rbac-storage.yaml", "../scripts/networkpolicy.yaml", "../scripts/deployment.yaml",
+}
 
-func TestRoleGrantsExactlyWhatIsNeeded(t *testing.T) {
+func TestRolesGrantExactlyWhatIsNeeded(t *testing.T) {
 	t.Parallel()
-	var granted []string
-	for _, doc := range documents(t, "../scripts/rbac.yaml") {
-		var role struct {
-			Kind  string
-			Rules []struct {
-				APIGroups, Resources, Verbs, ResourceNames []string
-			}
+	const base, pool, storage = "../scripts/rbac.yaml", "../scripts/rbac-pool.yaml", "../scripts/rbac-storage.yaml"
+	for _, test := range []struct {
+		pool, storage bool
+		files         []string
+	}{
+		{false, false, []string{base}},
+		{true, false, []string{base, pool}},
+		{false, true, []string{base, storage}},
+		{true, true, []string{base, pool, storage}},
+	} {
+		granted := granted(t, test.files)
+		needed := kube.Permissions(test.pool, test.storage)
+		slices.Sort(granted)
+		slices.Sort(needed)
+		if !slices.Equal(granted, needed) {
+			t.Errorf("pool %v, storage %v: granted %v\nneeded  %v", test.pool, test.storage, granted, needed)
 		}
-		must(t, json.Unmarshal(doc, &role))
-		for _, rule := range role.Rules {
-			if role.Kind != "Role" || len(rule.ResourceNames) > 0 {
-				t.Errorf("a rule of a %s with names %v", role.Kind, rule.ResourceNames)
-			}
-			for _, group := range rule.APIGroups {
-				for _, resource := range rule.Resources {
-					for _, verb := range rule.Verbs {
-						granted = append(granted, verb+" "+group+"/"+resource)
-					}
+	}
+}
+
+// granted are the permissions of all roles in the files.
+func granted(t *testing.T, files []string) (granted []string) {
+	t.Helper()
+	for _, file := range files {
+		for _, doc := range documents(t, file) {
+			granted = append(granted, grantedBy(t, doc)...)
+		}
+	}
+	return granted
+}
+
+func grantedBy(t *testing.T, doc []byte) (granted []string) {
+	t.Helper()
+	var role struct {
+		Kind  string
+		Rules []struct {
+			APIGroups, Resources, Verbs, ResourceNames []string
+		}
+	}
+	must(t, json.Unmarshal(doc, &role))
+	for _, rule := range role.Rules {
+		if role.Kind != "Role" || len(rule.ResourceNames) > 0 {
+			t.Errorf("a rule of a %s with names %v", role.Kind, rule.ResourceNames)
+		}
+		for _, group := range rule.APIGroups {
+			for _, resource := range rule.Resources {
+				for _, verb := range rule.Verbs {
+					granted = append(granted, verb+" "+group+"/"+resource)
 				}
 			}
 		}
 	}
-	needed := kube.Permissions()
-	slices.Sort(granted)
-	slices.Sort(needed)
-	if !slices.Equal(granted, needed) {
-		t.Errorf("granted %v\nneeded  %v", granted, needed)
-	}
+	return granted
 }
 
 // documents are those of a YAML file, as JSON.
@@ -90,7 +117,7 @@ func TestScriptsAreAcceptedAndEnough(t *testing.T) {
 	// From here on as the service account, which may do no more than its Role says.
 	limited := *b
 	limited.options.Kubeconfig = impersonate(t, b, "system:serviceaccount:"+b.namespace+":sqlflow-playground")
-	c := limited.cluster()
+	c := limited.cluster(withPool, withStorage)
 	ctx := t.Context()
 	must(t, c.Check(ctx))
 	b.put(original("old"))
@@ -118,8 +145,15 @@ func TestScriptsAreAcceptedAndEnough(t *testing.T) {
 	if !leads {
 		t.Error("the only replica does not lead")
 	}
-	must(t, c.Remove(ctx, "ada"))
+	must(t, c.Remove(ctx, "ada", true))
 	w.is("ada", playground.None)
+	must(t, c.Resign(ctx))
+	b.stock(c, w, 2)
+	must(t, c.Claim(ctx, "bob", at))
+	must(t, c.Start(ctx, "bob"))
+	b.handedOver(w.is("bob", playground.Ready).Place, "bob", "pods", "services", "persistentvolumeclaims")
+	must(t, c.Restock(ctx, 0, 0))
+	w.spares(c, playground.Spares{})
 }
 
 // impersonate writes a kubeconfig whose user acts as another.

@@ -21,32 +21,30 @@ func (c *Cluster) Start(ctx context.Context, user playground.User) error {
 // more: a release taken back, or a look at what is there already.
 func (c *Cluster) startAll(ctx context.Context, users []playground.User) []error {
 	errs := make([]error, len(users))
-	owners, err := c.owners(ctx, users)
+	homes, err := c.homes(ctx, users)
 	if err != nil {
 		for i := range errs {
 			errs[i] = outOfReach(err)
 		}
 		return errs
 	}
+	c.moveIn(ctx, homes)
 	var documents []document
-	var going []int // those without an error yet
+	var going []int // those with documents
+	var counts []int
 	for i, user := range users {
-		t, _ := c.view.get(user.Name())
-		if t.unfinishedRelease() {
-			errs[i] = c.finishRelease(ctx, user.Name(), t.pod.version.UID)
+		h := homes[user]
+		if h.taken || h.err != nil {
+			errs[i] = h.err
 			continue
 		}
-		if owners[user] == "" {
-			errs[i] = playground.ErrNoRecord
-			continue
-		}
-		pod, service, err := c.manifests(user, owners[user])
+		made, err := c.manifests(user, h)
 		if err != nil {
 			errs[i] = refused("the templates do not fit this user: "+err.Error(), nil)
 			continue
 		}
-		documents = append(documents, pod, service) // the pod first: it takes longer
-		going = append(going, i)
+		documents = append(documents, made...)
+		going, counts = append(going, i), append(counts, len(made))
 	}
 	if len(going) == 0 {
 		return errs
@@ -54,67 +52,107 @@ func (c *Cluster) startAll(ctx context.Context, users []playground.User) []error
 	made := c.create(ctx, documents)
 	var looking sync.WaitGroup
 	for n, i := range going {
-		pod, service := made[2*n].err, made[2*n+1].err
-		looking.Go(func() { errs[i] = c.settle(ctx, users[i], owners[users[i]], pod, service) })
+		mine := make(map[string]error)
+		for k := range counts[n] {
+			mine[documents[k].kind] = made[k].err
+		}
+		documents, made = documents[counts[n]:], made[counts[n]:]
+		looking.Go(func() { errs[i] = c.settle(ctx, users[i], homes[users[i]], mine) })
 	}
 	looking.Wait()
 	return errs
 }
 
-// owners gives the uid of each user's record, "" where there is none. Records that have a
-// release or a mark, or may have one as far as is known here, lose it, and that counts as
-// a use.
-func (c *Cluster) owners(ctx context.Context, users []playground.User) (map[playground.User]string, error) {
-	uids := make(map[playground.User]string)
+// homes says where each user's database stands or is to stand, and what is in the way.
+// Records that have a release or a mark, or may have one as far as is known here, lose
+// it, and that counts as a use.
+func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playground.User]*home, error) {
+	homes := make(map[playground.User]*home)
 	var unsure []string
 	for _, user := range users {
 		name := user.Name()
-		fresh := c.fresh.take(name)
-		t, synced := c.view.get(name)
+		fresh, isFresh := c.fresh.take(name)
+		p, synced := c.view.database(name)
+		h := &home{place: name}
+		homes[user] = h
 		switch {
-		case t.unfinishedRelease(): // it is finished first
-		case synced && t.record != nil && t.record.released.IsZero() && t.record.marked.IsZero():
-			uids[user] = t.record.version.UID
-		case fresh != "" && (!synced || t.record == nil):
-			uids[user] = fresh
+		case c.o.Storage != "" && !synced:
+			h.err = &playground.Error{Code: playground.Unavailable, Message: "it is not known at the moment what data the user has"}
+		case p.volume != nil && p.volume.leaving:
+			h.err = playground.ErrLeaving
+		case p.unfinishedRelease():
+			h.err = c.finishRelease(ctx, p.record.place, p.pod.version.UID) // first
+		case synced && p.record != nil && p.record.released.IsZero() && p.record.marked.IsZero():
+			h.record, h.place = p.record.version.UID, p.record.place
+		case isFresh && (!synced || p.record == nil):
+			h.record, h.place = fresh.record, fresh.place
 		default:
 			unsure = append(unsure, name)
 		}
+		if h.volume = c.volumeName(h.place); p.volume != nil {
+			h.volume = p.volume.name
+		}
 	}
 	if len(unsure) == 0 {
-		return uids, nil
+		return homes, nil
 	}
 	there, err := c.patchLeases(ctx, unsure, fields{
 		"metadata": fields{"annotations": fields{markedNote: nil, releasedNote: nil, releasedPodNote: nil}},
 		"spec":     fields{"renewTime": microTime(c.o.Now())},
 	})
-	for _, user := range users {
-		if uid := there[user.Name()]; uid != "" {
-			uids[user] = uid
+	for user, h := range homes {
+		found, ok := there[user.Name()]
+		switch {
+		case ok:
+			h.record, h.place = found.record, found.place
+			if p, _ := c.view.database(user.Name()); p.volume == nil {
+				h.volume = c.volumeName(h.place)
+			}
+		case h.record == "" && h.err == nil:
+			h.err = playground.ErrNoRecord
 		}
 	}
-	return uids, err
+	return homes, err
 }
 
-// manifests are pod and service of user, owned by the record with that uid, so that
-// Kubernetes deletes them should the record go.
-func (c *Cluster) manifests(user playground.User, record string) (pod, service document, err error) {
-	d := c.database(user)
-	name := user.Name()
-	pod, service = document{kind: "Pod", name: name}, document{kind: "Service", name: name}
+// volumeName is that of the claim of a new place; "" without storage.
+func (c *Cluster) volumeName(place string) string {
+	if c.o.Storage == "" {
+		return ""
+	}
+	return place
+}
+
+// manifests are the objects of user's home, in the order in which they are best made:
+// the service last, for it is the quickest. Pod and service are owned by the record, so
+// that Kubernetes deletes them should the record go; the volume's data outlives it. User
+// "" is nobody: what is made ahead belongs to no record.
+func (c *Cluster) manifests(user playground.User, h *home) ([]document, error) {
+	d := c.objects(user, h)
+	var all []document
+	known, _ := c.view.database(user.Name())
 	for _, each := range []struct {
-		document *document
-		render   func(templates.Database) ([]byte, error)
-	}{{&pod, c.o.Templates.Pod}, {&service, c.o.Templates.Service}} {
+		kind   string
+		wanted bool
+		render func(templates.Database) ([]byte, error)
+	}{
+		{"PersistentVolumeClaim", h.volume == h.place && (user == "" || known.volume == nil), c.o.Templates.Volume},
+		{"Pod", true, c.o.Templates.Pod},
+		{"Service", true, c.o.Templates.Service},
+	} {
+		if !each.wanted {
+			continue
+		}
 		text, err := each.render(d)
-		if err == nil {
-			each.document.json, err = owned(text, name, record)
+		if err == nil && user != "" && each.kind != "PersistentVolumeClaim" {
+			text, err = owned(text, user.Name(), h.record)
 		}
 		if err != nil {
-			return pod, service, err
+			return nil, err
 		}
+		all = append(all, document{each.kind, h.place, text})
 	}
-	return pod, service, nil
+	return all, nil
 }
 
 // owned adds the reference to the owner, which is no business of the templates.
@@ -136,91 +174,103 @@ func ownerReferences(name, record string) []fields {
 	return []fields{{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": name, "uid": record}}
 }
 
-func (c *Cluster) database(user playground.User) templates.Database {
-	name := user.Name()
-	labels := maps.Clone(c.labels(name))
+// objects is what the templates get to know.
+func (c *Cluster) objects(user playground.User, h *home) templates.Database {
+	labels := maps.Clone(c.labels(h.place))
 	labels[templateLabel] = c.hash
+	annotations := map[string]string{}
+	if user == "" {
+		labels[poolLabel] = poolSpare
+	} else {
+		annotations[userNote] = string(user)
+	}
 	return templates.Database{
-		Name: name, Namespace: c.o.Namespace, User: string(user), Image: c.o.Image, Labels: labels,
-		Annotations: map[string]string{userNote: string(user)},
-		Selector:    map[string]string{databaseLabel: name},
+		Name: h.place, Namespace: c.o.Namespace, User: string(user), Image: c.o.Image, Labels: labels,
+		Annotations: annotations,
+		Selector:    map[string]string{databaseLabel: h.place},
+		VolumeClaim: h.volume, Storage: c.o.Storage, StorageClass: c.o.StorageClass,
 	}
 }
 
-// settle makes one answer of what became of a user's pod and service.
-func (c *Cluster) settle(ctx context.Context, user playground.User, record string, pod, service error) error {
-	podThere, serviceThere := ReasonOf(pod) == AlreadyExists, ReasonOf(service) == AlreadyExists
-	switch {
-	case podThere && strings.Contains(firstWords(pod), "object is being deleted"):
+// settle makes one answer of what became of the objects of a user's home, by kind.
+func (c *Cluster) settle(ctx context.Context, user playground.User, h *home, made map[string]error) error {
+	exists := func(kind string) bool { return ReasonOf(made[kind]) == AlreadyExists }
+	if exists("Pod") && strings.Contains(firstWords(made["Pod"]), "object is being deleted") {
 		return playground.ErrLeaving
-	case pod != nil && !podThere:
-		return outOfReach(pod)
-	case service != nil && !serviceThere:
-		return outOfReach(service)
-	case !podThere && !serviceThere:
+	}
+	for _, kind := range []string{"Pod", "Service", "PersistentVolumeClaim"} {
+		if made[kind] != nil && !exists(kind) {
+			return outOfReach(made[kind])
+		}
+	}
+	if !exists("Pod") && !exists("Service") && !exists("PersistentVolumeClaim") {
 		return nil
 	}
-	if t, synced := c.view.get(user.Name()); !podThere && synced && t.service != nil && t.service.owner == record {
+	p, synced := c.view.database(user.Name())
+	if !exists("Pod") && !exists("PersistentVolumeClaim") && synced && p.service != nil && p.service.owner == h.record {
 		return nil // its address was kept, as it should be
 	}
-	there, err := c.read(ctx, user.Name())
+	there, err := c.read(ctx, user)
 	if err != nil {
 		return outOfReach(err)
 	}
-	if serviceThere {
-		if err := c.joinService(ctx, user, record, there.service); err != nil {
+	if exists("PersistentVolumeClaim") && !c.isOurs(there.volume, user) {
+		return c.foreign("persistent volume claim", user, h)
+	}
+	if exists("Service") {
+		if err := c.joinService(ctx, user, h, there.service); err != nil {
 			return err
 		}
 	}
-	if podThere {
-		return c.join(ctx, user, record, there)
+	if exists("Pod") {
+		return c.join(ctx, user, h, there)
 	}
 	return nil
 }
 
 // joinService takes the service that is there, unless it is an earlier record's.
-func (c *Cluster) joinService(ctx context.Context, user playground.User, record string, there *object) error {
+func (c *Cluster) joinService(ctx context.Context, user playground.User, h *home, there *object) error {
 	switch {
 	case there == nil:
 		return playground.ErrLeaving
 	case !c.isOurs(there, user):
-		return c.foreign("service", user)
-	case there.owner() != "" && there.owner() != record:
-		return c.hasten(ctx, c.services(), user, there.Metadata.UID)
+		return c.foreign("service", user, h)
+	case there.owner() != "" && there.owner() != h.record:
+		return c.hasten(ctx, c.services(), h.place, there.Metadata.UID)
 	}
 	return nil
 }
 
 // join takes what stands in the pod's place. It deletes only what is lost already.
-func (c *Cluster) join(ctx context.Context, user playground.User, record string, there found) error {
+func (c *Cluster) join(ctx context.Context, user playground.User, h *home, there found) error {
 	ours := there.ours(c, user)
 	switch {
 	case there.pod == nil, !there.pod.Metadata.DeletionTimestamp.IsZero():
 		return playground.ErrLeaving
 	case ours.unfinishedRelease():
-		return c.finishRelease(ctx, user.Name(), ours.pod.version.UID)
-	case ours.pod != nil && ours.pod.owner != "" && ours.pod.owner != record:
-		return c.hasten(ctx, c.pods(), user, ours.pod.version.UID)
+		return c.finishRelease(ctx, h.place, ours.pod.version.UID)
+	case ours.pod != nil && ours.pod.owner != "" && ours.pod.owner != h.record:
+		return c.hasten(ctx, c.pods(), h.place, ours.pod.version.UID)
 	case ours.pod != nil:
 		return nil
 	case c.isOriginal(there.pod):
-		return c.label(ctx, user, there.pod, record)
+		return c.label(ctx, user, there.pod, h.record)
 	}
-	return c.foreign("pod", user)
+	return c.foreign("pod", user, h)
 }
 
 // hasten deletes what belongs to an earlier record of the name, as Kubernetes' garbage
 // collector is about to.
-func (c *Cluster) hasten(ctx context.Context, where resource, user playground.User, uid string) error {
-	if err := c.deleteExactly(ctx, where, user.Name(), uid); err != nil {
+func (c *Cluster) hasten(ctx context.Context, where resource, name, uid string) error {
+	if err := c.deleteExactly(ctx, where, name, uid); err != nil {
 		return outOfReach(err)
 	}
 	return playground.ErrLeaving
 }
 
-func (c *Cluster) foreign(what string, user playground.User) error {
-	c.o.Log.WithField("user", user.String()).Warnf("the %s %s is not the playground's; it is left alone", what, user.Name())
-	return refused(fmt.Sprintf("a %s named %s that is not the playground's is in the way", what, user.Name()), nil)
+func (c *Cluster) foreign(what string, user playground.User, h *home) error {
+	c.o.Log.WithField("user", user.String()).Warnf("the %s %s is not the playground's; it is left alone", what, h.place)
+	return refused(fmt.Sprintf("a %s named %s that is not the playground's is in the way", what, h.place), nil)
 }
 
 // finishRelease deletes a pod that the record gave up, and says that it is leaving.

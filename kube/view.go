@@ -10,11 +10,14 @@ import (
 // mysqlPort is where MySQL listens in every pod and service.
 const mysqlPort = "3306"
 
-// trio is what is known of one name.
-type trio struct {
+// pieces are what is known of one name: the record of that name, and what stands at the
+// place of that name. Of a database they are the record and what stands at its place,
+// which is that of its own name unless it was taken from the pool.
+type pieces struct {
 	record  *record
 	service *service
 	pod     *pod
+	volume  *volume
 }
 
 // view remembers the objects that the watches told of, by name.
@@ -23,14 +26,40 @@ type view struct {
 
 	mu     sync.Mutex
 	synced bool
-	names  map[string]trio
+	names  map[string]pieces
+	// handed has the place of a volume that is a user's and not of the user's own name,
+	// by that name: it came from the pool, and outlives the record that says so.
+	handed map[string]string
+	// spares is closed and made anew when something of a spare changes.
+	spares chan struct{}
 }
 
-// get is what is known of name; ok is false while the view is not complete.
-func (v *view) get(name string) (t trio, ok bool) {
+func newView(byPod bool) *view {
+	return &view{byPod: byPod, names: make(map[string]pieces), handed: make(map[string]string), spares: make(chan struct{})}
+}
+
+// database is what is known of the database with that record's name; ok is false while
+// the view is not complete.
+func (v *view) database(name string) (p pieces, ok bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.names[name], v.synced
+	return v.gather(name), v.synced
+}
+
+// standing is what is known of the place, whosoever it is.
+func (v *view) standing(place string) pieces {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.names[place]
+	p.record = nil
+	return p
+}
+
+// sparesChange gives a channel that is closed at the next change of a spare.
+func (v *view) sparesChange() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.spares
 }
 
 func (v *view) setSynced(yes bool) {
@@ -39,20 +68,99 @@ func (v *view) setSynced(yes bool) {
 	v.synced = yes
 }
 
-// change replaces one object of name by what alter makes of the trio, and returns the
-// database before and after.
-func (v *view) change(name string, alter func(*trio)) (before, after playground.Database) {
+// gather finds the pieces of a database. v.mu is held.
+func (v *view) gather(name string) pieces {
+	own := v.names[name]
+	r := own.record
+	p := own
+	if r != nil && r.place != name {
+		p = v.names[r.place].of(r.user)
+		p.record = r
+	}
+	if from, ok := v.handed[name]; ok && own.volume == nil {
+		p.volume = v.names[from].volume
+	} else {
+		p.volume = own.volume
+	}
+	return p
+}
+
+// of leaves what is the user's. The service says whose a place is that comes from the
+// pool; its pod is told a moment later.
+func (p pieces) of(user playground.User) pieces {
+	theirs := p.service != nil && p.service.user == user
+	if !theirs {
+		p.service = nil
+	}
+	if p.pod != nil && p.pod.user != user && (!theirs || p.pod.user != "") {
+		p.pod = nil
+	}
+	return p
+}
+
+// change alters what is known of a name, and returns the databases that this may have
+// changed, before and after.
+func (v *view) change(name string, alter func(*pieces)) (before, after []playground.Database) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	t := v.names[name]
-	before = v.compose(name, t)
-	alter(&t)
-	if t == (trio{}) {
+	old := v.names[name]
+	p := old
+	alter(&p)
+	concerned := databasesOf(name, old, p)
+	for _, each := range concerned {
+		before = append(before, v.compose(each, v.gather(each)))
+	}
+	v.set(name, old, p)
+	for _, each := range concerned {
+		after = append(after, v.compose(each, v.gather(each)))
+	}
+	return before, after
+}
+
+// set stores p and keeps what follows from it. v.mu is held.
+func (v *view) set(name string, old, p pieces) {
+	if p == (pieces{}) {
 		delete(v.names, name)
 	} else {
-		v.names[name] = t
+		v.names[name] = p
 	}
-	return before, v.compose(name, t)
+	if !isSpare(name) {
+		return
+	}
+	if old.volume != nil && old.volume.user != "" && (p.volume == nil || p.volume.user != old.volume.user) {
+		delete(v.handed, old.volume.user.Name())
+	}
+	if p.volume != nil && p.volume.user != "" {
+		v.handed[p.volume.user.Name()] = name
+	}
+	close(v.spares)
+	v.spares = make(chan struct{})
+}
+
+// databasesOf names the databases that may depend on what stands under a name.
+func databasesOf(name string, states ...pieces) (all []string) {
+	if !isSpare(name) {
+		return []string{name}
+	}
+	seen := make(map[playground.User]bool)
+	add := func(user playground.User) {
+		if user != "" && !seen[user] {
+			seen[user] = true
+			all = append(all, user.Name())
+		}
+	}
+	for _, p := range states {
+		if p.service != nil {
+			add(p.service.user)
+		}
+		if p.pod != nil {
+			add(p.pod.user)
+		}
+		if p.volume != nil {
+			add(p.volume.user)
+		}
+	}
+	return all
 }
 
 // all composes every database that is there.
@@ -60,60 +168,83 @@ func (v *view) all() []playground.Database {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	all := make([]playground.Database, 0, len(v.names))
-	for name, t := range v.names {
-		if db := v.compose(name, t); db.Phase != playground.None {
+	for name := range v.names {
+		if isSpare(name) {
+			continue
+		}
+		if db := v.compose(name, v.gather(name)); db.Phase != playground.None {
 			all = append(all, db)
 		}
 	}
 	return all
 }
 
-// list gives the names that have an object of that kind.
-func (v *view) list(has func(trio) bool) []string {
+// list gives the names under which something is true of what stands there.
+func (v *view) list(has func(pieces) bool) []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var names []string
-	for name, t := range v.names {
-		if has(t) {
+	for name, p := range v.names {
+		if has(p) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
 
-// compose makes one database of three objects.
-func (v *view) compose(name string, t trio) playground.Database {
-	var db playground.Database
-	if r := t.record; r != nil {
-		db.User, db.Record, db.Created, db.LastUse, db.Marked = r.user, r.version, r.created, r.used, r.marked
-	}
-	if p := t.pod; p != nil {
-		db.User, db.Pod, db.DataSince = p.user, p.version, p.created
-		if db.Created.IsZero() {
-			db.Created = p.created
+// databases gives the names of the databases of which something is true.
+func (v *view) databases(has func(pieces) bool) []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var names []string
+	for name := range v.names {
+		if !isSpare(name) && has(v.gather(name)) {
+			names = append(names, name)
 		}
 	}
-	db.Address = v.address(t)
-	db.Phase, db.Reason = phaseOf(t)
+	return names
+}
+
+// compose makes one database of its pieces.
+func (v *view) compose(name string, p pieces) playground.Database {
+	var db playground.Database
+	if r := p.record; r != nil {
+		db.User, db.Record, db.Created, db.LastUse, db.Marked = r.user, r.version, r.created, r.used, r.marked
+		db.Place = r.place
+	}
+	if pod := p.pod; pod != nil {
+		if db.User == "" {
+			db.User, db.Place = pod.user, name
+		}
+		db.Pod, db.PodSince, db.DataSince = pod.version, pod.created, pod.created
+		if db.Created.IsZero() {
+			db.Created = pod.created
+		}
+		if p.volume != nil {
+			db.DataSince = p.volume.created
+		}
+	}
+	db.Address = v.address(p)
+	db.Phase, db.Reason = phaseOf(p)
 	if db.Phase == playground.Starting {
-		db.Stage = t.pod.stage
+		db.Stage = p.pod.stage
 	}
 	switch {
 	case db.Phase == playground.Released:
-		db.ReleasedAt = t.record.released
-	case db.Phase == playground.None && t.service != nil:
-		db.User = t.service.user
+		db.ReleasedAt = p.record.released
+	case db.Phase == playground.None && p.service != nil:
+		db.User = p.service.user
 	}
 	return db
 }
 
-func (v *view) address(t trio) string {
+func (v *view) address(p pieces) string {
 	ip := ""
 	switch {
-	case v.byPod && t.pod != nil:
-		ip = t.pod.ip
-	case !v.byPod && t.service != nil && !t.record.disowns(t.service.owner):
-		ip = t.service.ip
+	case v.byPod && p.pod != nil:
+		ip = p.pod.ip
+	case !v.byPod && p.service != nil && !p.record.disowns(p.service.owner):
+		ip = p.service.ip
 	}
 	if ip == "" {
 		return ""
@@ -121,29 +252,29 @@ func (v *view) address(t trio) string {
 	return net.JoinHostPort(ip, mysqlPort)
 }
 
-func phaseOf(t trio) (playground.Phase, string) {
+func phaseOf(p pieces) (playground.Phase, string) {
 	switch {
-	case t.record == nil && t.pod == nil:
+	case p.record == nil && p.pod == nil:
 		return playground.None, ""
-	case t.pod == nil && t.record.released.IsZero():
+	case p.pod == nil && p.record.released.IsZero():
 		return playground.Missing, ""
-	case t.pod == nil:
+	case p.pod == nil:
 		return playground.Released, ""
-	case t.pod.leaving:
+	case p.pod.leaving:
 		return playground.Leaving, "the pod is being deleted"
-	case t.unfinishedRelease():
+	case p.unfinishedRelease():
 		return playground.Leaving, "the pod is about to be deleted"
-	case t.record.disowns(t.pod.owner):
+	case p.record.disowns(p.pod.owner):
 		return playground.Leaving, "the pod belongs to an earlier record"
 	}
-	return t.pod.phase, t.pod.reason
+	return p.pod.phase, p.pod.reason
 }
 
 // unfinishedRelease: the record says that this very pod is taken, and it is still
 // there. Whoever wrote the record is about to delete it, or died before it could.
-func (t trio) unfinishedRelease() bool {
-	return t.record != nil && t.pod != nil && !t.pod.leaving &&
-		!t.record.released.IsZero() && t.record.releasedPod == t.pod.version.UID
+func (p pieces) unfinishedRelease() bool {
+	return p.record != nil && p.pod != nil && !p.pod.leaving &&
+		!p.record.released.IsZero() && p.record.releasedPod == p.pod.version.UID
 }
 
 // disowns: what has this owner belongs to an earlier record of the name. Kubernetes is

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// resource is one of the three kinds that are watched.
+// resource is one of the kinds that are watched.
 type resource struct {
 	kind string // as in manifests
 	path string // of the collection, for kubectl get --raw
@@ -61,10 +61,10 @@ type change struct {
 	trouble  error // out of touch
 }
 
-// kept is what is remembered of one object. All three are nil if it is gone, or none of ours.
+// kept is what is remembered of one object. All of them are nil if it is gone, or none of ours.
 type kept struct {
 	name string
-	trio
+	pieces
 }
 
 var (
@@ -109,7 +109,7 @@ func (r *reflector) list(ctx context.Context) (version string, err error) {
 	err = r.runner.Read(ctx, func(text io.Reader) error {
 		var err error
 		version, err = decodeList(text, func(o *object) {
-			if k := r.keep(o); k.trio != (trio{}) {
+			if k := r.keep(o); k.pieces != (pieces{}) {
 				all = append(all, k)
 			}
 		})

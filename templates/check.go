@@ -1,6 +1,8 @@
 package templates
 
 import (
+	"slices"
+
 	"gopkg.in/yaml.v3"
 )
 
@@ -94,12 +96,42 @@ func checkPod(n yamlNode, d Database) error {
 	if !ok || containers.Kind != yaml.SequenceNode || len(containers.Content) == 0 {
 		return n.m.fault(containers.Node, "spec.containers is missing")
 	}
-	for _, c := range containers.Content {
-		if image, ok := (yamlNode{c, n.m}).at("image"); ok && image.Value == d.Image {
-			return nil
+	runs := func(c *yaml.Node) bool {
+		image, ok := (yamlNode{c, n.m}).at("image")
+		return ok && image.Value == d.Image
+	}
+	if !slices.ContainsFunc(containers.Content, runs) {
+		return n.m.fault(containers.Node, "no container has the image that was asked for; write image: {{ quote .Image }}")
+	}
+	return checkMount(n, d)
+}
+
+// checkMount demands that the pod uses the volume that it is given.
+func checkMount(n yamlNode, d Database) error {
+	if d.VolumeClaim == "" {
+		return nil
+	}
+	volumes, ok := n.at("spec", "volumes")
+	uses := func(v *yaml.Node) bool {
+		claim, ok := (yamlNode{v, n.m}).at("persistentVolumeClaim", "claimName")
+		return ok && claim.Value == d.VolumeClaim
+	}
+	if !ok || volumes.Kind != yaml.SequenceNode || !slices.ContainsFunc(volumes.Content, uses) {
+		return n.m.fault(volumes.Node, "no volume of the pod is the one of --storage; write persistentVolumeClaim: {claimName: {{ quote .VolumeClaim }}}")
+	}
+	return nil
+}
+
+func checkVolume(n yamlNode, d Database) error {
+	if err := checkObject(n, "PersistentVolumeClaim", d); err != nil {
+		return err
+	}
+	if d.StorageClass != "" {
+		if err := n.is(d.StorageClass, "spec", "storageClassName"); err != nil {
+			return err
 		}
 	}
-	return n.m.fault(containers.Node, "no container has the image that was asked for; write image: {{ quote .Image }}")
+	return n.is(d.Storage, "spec", "resources", "requests", "storage")
 }
 
 func checkService(n yamlNode, d Database) error {

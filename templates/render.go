@@ -73,7 +73,7 @@ func (m *manifest) finish(doc *yaml.Node, d Database) ([]byte, error) {
 }
 
 // shape is the structure of a rendering for a harmless user whose labels and annotations
-// have the keys of d.
+// have the keys of d, with a volume if d has one.
 func (m *manifest) shape(d Database) (*yaml.Node, error) {
 	harmless := d
 	harmless.User = "sample"
@@ -87,6 +87,7 @@ func (m *manifest) shape(d Database) (*yaml.Node, error) {
 		*each = changed
 		keys += ";"
 	}
+	keys += fmt.Sprint(d.VolumeClaim != "", d.Storage != "", d.StorageClass != "")
 	if known, ok := m.shapes.Load(keys); ok {
 		return known.(*yaml.Node), nil
 	}

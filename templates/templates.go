@@ -34,10 +34,24 @@ var builtin embed.FS
 const (
 	podFile     = "mysql_pod.yaml"
 	serviceFile = "mysql_service.yaml"
+	volumeFile  = "mysql_volume.yaml"
 )
 
 // files are the names that a maintainer may replace.
-func files() []string { return []string{podFile, serviceFile} }
+func files() []string { return []string{podFile, serviceFile, volumeFile} }
+
+// File is the name of the template that makes objects of a kind; "" if none does.
+func File(kind string) string {
+	switch kind {
+	case "Pod":
+		return podFile
+	case "Service":
+		return serviceFile
+	case "PersistentVolumeClaim":
+		return volumeFile
+	}
+	return ""
+}
 
 // Database is what the templates know of one database.
 type Database struct {
@@ -48,11 +62,15 @@ type Database struct {
 	Labels      map[string]string // of pod and service
 	Annotations map[string]string // of pod and service
 	Selector    map[string]string // labels by which the service finds the pod
+
+	VolumeClaim  string // the PersistentVolumeClaim that the pod mounts; "" for none
+	Storage      string // size of a volume, a quantity; "" for no volumes
+	StorageClass string // where volumes come from; "" for the cluster's default
 }
 
 // Set is a complete set of templates, checked. It is safe for concurrent use.
 type Set struct {
-	pod, service *manifest
+	pod, service, volume *manifest
 }
 
 // manifest is one template with the structures that its renderings have.
@@ -79,7 +97,11 @@ func Load(dir string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Set{pod: pod, service: service}, nil
+	volume, err := load(dir, volumeFile, checkVolume)
+	if err != nil {
+		return nil, err
+	}
+	return &Set{pod: pod, service: service, volume: volume}, nil
 }
 
 func noStrays(dir string) error {
@@ -142,13 +164,22 @@ func (s *Set) Pod(d Database) ([]byte, error) { return s.pod.render(d) }
 // Service renders the service of d as one JSON document.
 func (s *Set) Service(d Database) ([]byte, error) { return s.service.render(d) }
 
-// Hash names what the templates make with image, in 16 hexadecimal characters: two
-// databases with the same hash differ in nothing but their user. It fits a label.
-func (s *Set) Hash(image string) (string, error) {
+// Volume renders the volume claim of d as one JSON document.
+func (s *Set) Volume(d Database) ([]byte, error) { return s.volume.render(d) }
+
+// Hash names what the templates make with d's image and storage, in 16 hexadecimal
+// characters: two databases with the same hash differ in nothing but their user. It fits
+// a label. The error names file and line of what does not fit that storage.
+func (s *Set) Hash(of Database) (string, error) {
 	d := samples()[0]
-	d.Image = image
+	d.Image, d.Storage, d.StorageClass = of.Image, of.Storage, of.StorageClass
+	all := []*manifest{s.pod, s.service}
+	if d.VolumeClaim = ""; d.Storage != "" {
+		d.VolumeClaim = d.Name
+		all = append(all, s.volume)
+	}
 	sum := sha256.New()
-	for _, m := range []*manifest{s.pod, s.service} {
+	for _, m := range all {
 		doc, err := m.render(d)
 		if err != nil {
 			return "", err

@@ -101,18 +101,53 @@ func TestTextThatIsNoUTF8IsRefused(t *testing.T) {
 	}
 }
 
+func TestStorage(t *testing.T) {
+	t.Parallel()
+	set, d := load(t, ""), sample("a")
+	d.VolumeClaim, d.Storage = "sqlflow-mysql-a", "2Gi"
+	doc, err := set.Volume(d)
+	volume := decode(t, doc, err)
+	if text, _ := json.Marshal(volume.Spec); volume.Kind != "PersistentVolumeClaim" || string(text) != `{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"2Gi"}}}` {
+		t.Errorf("the volume is %s", doc)
+	}
+	d.StorageClass = "fast"
+	doc, err = set.Volume(d)
+	if class := decode(t, doc, err).Spec["storageClassName"]; class != "fast" {
+		t.Errorf("the storage class is %v", class)
+	}
+	doc, err = set.Pod(d)
+	if decode(t, doc, err); !strings.Contains(string(doc), `"persistentVolumeClaim":{"claimName":"sqlflow-mysql-a"}`) {
+		t.Errorf("the pod mounts nothing: %s", doc)
+	}
+
+	// A template that mounts no volume is good as long as there are none.
+	dir := t.TempDir()
+	write(t, dir, "mysql_pod.yaml", change(t, "mysql_pod.yaml", "{{- if .VolumeClaim }}\n  volumes:", "{{- if false }}\n  volumes:"))
+	own := load(t, dir)
+	if _, err := own.Pod(sample("a")); err != nil {
+		t.Error(err)
+	}
+	if _, err := own.Hash(templates.Database{Image: "a", Storage: "1Gi"}); err == nil || !strings.Contains(err.Error(), "mysql_pod.yaml") || !strings.Contains(err.Error(), "--storage") {
+		t.Errorf("a pod without the volume: %v", err)
+	}
+}
+
 func TestHashFollowsImageAndTemplatesOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "mysql_pod.yaml", change(t, "mysql_pod.yaml", "memory: 1Gi", "memory: 2Gi"))
 	hash := func(set *templates.Set, image string) string {
-		h, err := set.Hash(image)
+		h, err := set.Hash(templates.Database{Image: image})
 		if err != nil || len(h) != 16 {
 			t.Fatalf("hash %q, %v", h, err)
 		}
 		return h
 	}
 	base := hash(load(t, ""), "a")
+	stored, err := load(t, "").Hash(templates.Database{Image: "a", Storage: "1Gi"})
+	if err != nil || stored == base {
+		t.Errorf("with storage: %s, %v", stored, err)
+	}
 	if hash(load(t, ""), "a") != base || hash(load(t, ""), "b") == base || hash(load(t, dir), "a") == base {
 		t.Error("the hash does not follow what is made")
 	}
@@ -143,18 +178,18 @@ func TestBadTemplatesStopTheStartWithFileAndLine(t *testing.T) {
 	for _, test := range []struct {
 		name, file, old, new, want string
 	}{
-		{"unknown function", "mysql_pod.yaml", "quote .Image", "env .Image", `mysql_pod.yaml:22: function "env" not defined`},
-		{"clock", "mysql_pod.yaml", "quote .Image", "now | quote", `mysql_pod.yaml:22: function "now" not defined`},
-		{"randomness", "mysql_pod.yaml", "quote .Image", "randAlpha 3 | quote", `mysql_pod.yaml:22: function "randAlpha" not defined`},
-		{"unknown value", "mysql_pod.yaml", "quote .Image", "quote .Imago", `mysql_pod.yaml:22:22: executing`},
-		{"unknown label", "mysql_pod.yaml", "quote .Labels", "quote .Labels.team", `mysql_pod.yaml:9:`},
-		{"no quote", "mysql_pod.yaml", "quote .Image", ".Image", `mysql_pod.yaml:22:16: {{.Image}} is printed without quote`},
+		{"unknown function", "mysql_pod.yaml", "quote .Image", "env .Image", `mysql_pod.yaml:30: function "env" not defined`},
+		{"clock", "mysql_pod.yaml", "quote .Image", "now | quote", `mysql_pod.yaml:30: function "now" not defined`},
+		{"randomness", "mysql_pod.yaml", "quote .Image", "randAlpha 3 | quote", `mysql_pod.yaml:30: function "randAlpha" not defined`},
+		{"unknown value", "mysql_pod.yaml", "quote .Image", "quote .Imago", `mysql_pod.yaml:54:22: executing`},
+		{"unknown label", "mysql_pod.yaml", "quote .Labels", "quote .Labels.team", `mysql_pod.yaml:10:`},
+		{"no quote", "mysql_pod.yaml", "quote .Image", ".Image", `mysql_pod.yaml:30:16: {{.Image}} is printed without quote`},
 		{"no quote in a branch", "mysql_pod.yaml", "{{ quote .Image }}", "{{ if true }}x{{ else }}{{ .Image }}{{ end }}", `is printed without quote`},
 		{"quotes around quote", "mysql_pod.yaml", "{{ quote .Namespace }}", `"{{ quote .Namespace }}"`, `mysql_pod.yaml: rendered line `},
 		{"no YAML", "mysql_pod.yaml", "containers:", "containers: }", `mysql_pod.yaml: rendered line `},
 		{"a tab", "mysql_pod.yaml", "  containers:", "\tcontainers:", `mysql_pod.yaml: rendered line `},
 		{"two documents", "mysql_service.yaml", "spec:", "---\nspec:", `a second document starts here`},
-		{"other kind", "mysql_pod.yaml", "kind: Pod", "kind: Deployment", `mysql_pod.yaml: rendered line 5: kind is "Deployment" and must be "Pod"`},
+		{"other kind", "mysql_pod.yaml", "kind: Pod", "kind: Deployment", `mysql_pod.yaml: rendered line 6: kind is "Deployment" and must be "Pod"`},
 		{"other name", "mysql_pod.yaml", "quote .Name }", `quote "db" }`, `metadata.name is "db"`},
 		{"other namespace", "mysql_pod.yaml", "quote .Namespace", `quote "kube-system"`, `metadata.namespace is "kube-system"`},
 		{"no labels", "mysql_pod.yaml", "labels: {{ quote .Labels }}", "", `metadata.labels.`},

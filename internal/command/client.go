@@ -21,6 +21,7 @@ type clientFlags struct {
 	user    string
 	json    bool
 	export  bool
+	purge   bool
 	wait    time.Duration
 	every   time.Duration
 	live    *live // the terminal's line while create_db waits; nil for none
@@ -118,12 +119,16 @@ when the server cannot be reached.`,
 			if err != nil {
 				return err
 			}
-			return f.printDatabases(c, all, all)
+			if err := f.printDatabases(c, all, all.Databases); err != nil || f.json || all.Pool == (client.Pool{}) {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "made ahead: %d of %d ready, %d coming\n", all.Pool.Ready, all.Pool.Want, all.Pool.Coming)
+			return err
 		})
 
-	add("delete_db", "Remove the database now", true,
+	sub = add("delete_db", "Remove the database now", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
-			if err := to.DeleteDB(ctx, user); err != nil {
+			if err := to.DeleteDB(ctx, user, f.purge); err != nil {
 				return err
 			}
 			if f.json {
@@ -132,6 +137,7 @@ when the server cannot be reached.`,
 			_, err := fmt.Fprintf(c.OutOrStdout(), "the database of %q is gone\n", user)
 			return err
 		})
+	sub.Flags().BoolVar(&f.purge, "purge", false, "remove the data too that the server keeps for the user's return")
 	return c
 }
 

@@ -50,7 +50,7 @@ func demo(ctx context.Context, out, errs io.Writer, s *settings, dir string) err
 	paths := store.Paths()
 	s.host, s.backend, s.logFormat, s.dbAddress = "127.0.0.1", backendEmbedded, "text", addressService
 	s.caCrt, s.serverKey, s.serverCrt = paths.CACert, paths.ServerKey, paths.ServerCert
-	if err := s.check(false); err != nil {
+	if err := s.check(func(string) bool { return false }); err != nil {
 		return err
 	}
 	log, err := s.logger(errs)

@@ -38,6 +38,7 @@ func newKubectl(ctx context.Context, s *settings, log *logrus.Logger, recorder *
 		// A restarted server is another replica: what its forerunner led lapses by itself.
 		Identity: host + "-" + rand.Text()[:8],
 		Log:      log, Image: s.image, PodAddress: s.dbAddress == addressPod, WaitForNodes: s.waitForNodes,
+		Storage: s.storage, StorageClass: s.storageClass, Pool: s.manager.Pool > 0,
 	})
 	if err != nil {
 		return nil, err

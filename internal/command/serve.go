@@ -44,7 +44,7 @@ Every flag can be set by an environment variable: SQLFLOW_PLAYGROUND_<FLAG>.`,
 			if err := fromEnvironment(c.Flags(), w); err != nil {
 				return err
 			}
-			if err := s.check(c.Flags().Changed("max_databases")); err != nil {
+			if err := s.check(c.Flags().Changed); err != nil {
 				return err
 			}
 			log, err := s.logger(c.ErrOrStderr())
@@ -110,6 +110,7 @@ func newGateway(ctx context.Context, s *settings, log *logrus.Logger) (_ *gatewa
 		return nil, err
 	}
 	recorder.Databases(g.manager.Counts)
+	recorder.Pool(g.manager.Pool)
 	recorder.WatchAge(g.backend.watchAge)
 	recorder.CertificateExpiry(g.certificatesLeft)
 

@@ -32,6 +32,7 @@ type settings struct {
 	workflowEngines, allowImage      []string
 	workflowNamespace                string
 	workflowServiceAccount           string
+	storage, storageClass            string
 	environ                          []string // of SQLFLOW_WORKFLOW_..., which say how steps run
 	manager                          playground.Options
 }
@@ -49,6 +50,9 @@ const (
 // defaultEmbedded is how many databases one process should hold.
 const defaultEmbedded = 50
 
+// storedIdleTimeout is the default of --idle_timeout where data outlives the pod.
+const storedIdleTimeout = time.Hour
+
 func (s *settings) flags(c *cobra.Command) {
 	s.manager = playground.DefaultOptions()
 	f := c.Flags()
@@ -64,16 +68,20 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.namespace, "namespace", "", "Kubernetes namespace of the databases (default: kubectl's)")
 	f.StringVar(&s.context, "context", "", "kubectl context (default: kubectl's)")
 	f.StringVar(&s.kubectl, "kubectl", "kubectl", "the kubectl program")
-	f.StringVar(&s.templateDir, "template_dir", "", "folder with templates that replace ours: mysql_pod.yaml, mysql_service.yaml")
+	f.StringVar(&s.templateDir, "template_dir", "", "folder with templates that replace ours: mysql_pod.yaml, mysql_service.yaml, mysql_volume.yaml")
 	f.StringVar(&s.image, "image", "sqlflow/sqlflow:mysql", "container image of a database")
 	f.StringVar(&s.dbAddress, "db_address", addressService, "service|pod: the address that users get; a pod's own does not outlive it")
 	f.BoolVar(&s.waitForNodes, "wait_for_nodes", false, "wait for a node when a pod cannot be scheduled, instead of failing")
-	f.DurationVar(&s.manager.IdleTimeout, "idle_timeout", s.manager.IdleTimeout, "release a database that nobody used for so long; 0: never")
+	f.DurationVar(&s.manager.IdleTimeout, "idle_timeout", s.manager.IdleTimeout, "release a database that nobody used for so long; 0: never (default with --storage 1h)")
 	f.DurationVar(&s.manager.MaxIdle, "max_idle", s.manager.MaxIdle, "the same for one that cannot be asked about its use")
 	f.DurationVar(&s.manager.KeepAddress, "keep_address", s.manager.KeepAddress, "how long a released database keeps its address")
 	f.DurationVar(&s.manager.CreateTimeout, "create_timeout", s.manager.CreateTimeout, "answer create_db within this time, ready or not (the notebook plugin waits 20s)")
 	f.IntVar(&s.manager.MaxDatabases, "max_databases", 0, "databases at once; 0: no limit (default 50 for the embedded backend)")
 	f.IntVar(&s.manager.MaxCreates, "max_creates", s.manager.MaxCreates, "creations at once; more wait in line")
+	f.IntVar(&s.manager.Pool, "pool", 0, "databases made ahead, so that create_db need not wait for one")
+	f.DurationVar(&s.manager.PoolMaxAge, "pool_max_age", s.manager.PoolMaxAge, "make a database of the pool anew when nobody took it for so long; 0: never")
+	f.StringVar(&s.storage, "storage", "", "size of a volume for every user, such as 1Gi, whose data outlives an idle database (default: no volumes)")
+	f.StringVar(&s.storageClass, "storage_class", "", "storage class of these volumes (default: the cluster's)")
 	f.BoolVar(&s.manager.Maintenance, "maintenance", false, "make no database for anybody new")
 	f.StringSliceVar(&s.workflowEngines, "workflow_engines", nil, "argo,tekton: engines of the cluster on which clients may run SQL programs (default: none)")
 	f.StringVar(&s.workflowNamespace, "workflow_namespace", "", "Kubernetes namespace of the workflows (default: that of the databases)")
@@ -91,7 +99,7 @@ func (s *settings) flags(c *cobra.Command) {
 }
 
 // check finds what is wrong with the flags, and fills in what depends on others.
-func (s *settings) check(limitGiven bool) error {
+func (s *settings) check(given func(flag string) bool) error {
 	if s.port < 0 || s.port > 65535 {
 		return usage("--port is %d; it must be between 0 and 65535", s.port)
 	}
@@ -118,8 +126,17 @@ func (s *settings) check(limitGiven bool) error {
 	if s.backend == backendEmbedded && len(s.workflowEngines) > 0 {
 		return usage("--workflow_engines needs --backend %s: steps in a cluster do not reach embedded databases", backendKubectl)
 	}
-	if s.backend == backendEmbedded && !limitGiven {
+	if s.backend == backendEmbedded && (s.manager.Pool > 0 || s.storage != "") {
+		return usage("--pool and --storage need --backend %s", backendKubectl)
+	}
+	if s.storageClass != "" && s.storage == "" {
+		return usage("--storage_class needs --storage, the size of the volumes")
+	}
+	if s.backend == backendEmbedded && !given("max_databases") {
 		s.manager.MaxDatabases = defaultEmbedded
+	}
+	if s.storage != "" && !given("idle_timeout") {
+		s.manager.IdleTimeout = storedIdleTimeout // nothing is lost
 	}
 	if idle := s.manager.IdleTimeout; idle > 0 {
 		// A pass must see a lease several times in its life, and the grace after a

@@ -123,6 +123,9 @@ func (c *Cluster) Adopt(context.Context) ([]playground.User, error) { return nil
 // Lead is always true: there is only this replica.
 func (c *Cluster) Lead(context.Context, time.Duration) (bool, error) { return true, nil }
 
+// Resign does nothing: there is no other replica.
+func (c *Cluster) Resign(context.Context) error { return nil }
+
 // Get returns user's database, of phase None if there is none.
 func (c *Cluster) Get(_ context.Context, user playground.User) (playground.Database, error) {
 	c.mu.Lock()
@@ -204,7 +207,7 @@ func (c *Cluster) Start(ctx context.Context, user playground.User) error {
 	if s != nil {
 		r.server = s
 		r.db.Pod = playground.Version{UID: c.next(), Resource: c.next()}
-		r.db.DataSince = s.started
+		r.db.PodSince, r.db.DataSince = s.started, s.started
 	}
 	r.db.Phase = playground.Ready
 	if !r.db.ReleasedAt.IsZero() || !r.db.Marked.IsZero() || !opened {
@@ -303,8 +306,9 @@ func (c *Cluster) Stop(ctx context.Context, db playground.Database) error {
 	return nil
 }
 
-// Remove forgets user and gives up the port.
-func (c *Cluster) Remove(ctx context.Context, user playground.User) error {
+// Remove forgets user and gives up the port. Data never outlives it, so there is nothing
+// more to purge.
+func (c *Cluster) Remove(ctx context.Context, user playground.User, _ bool) error {
 	c.mu.Lock()
 	r := c.records[user]
 	c.mu.Unlock()
@@ -365,7 +369,7 @@ func (c *Cluster) unplug(r *record) *server {
 	s := r.server
 	r.server = nil
 	r.db.Pod = playground.Version{}
-	r.db.DataSince = time.Time{}
+	r.db.PodSince, r.db.DataSince = time.Time{}, time.Time{}
 	if r.door != nil {
 		r.door.lead(nil)
 	}

@@ -235,7 +235,7 @@ func TestManyAtOnce(t *testing.T) {
 			}
 			if i%2 == 0 {
 				wg.Go(func() {
-					if err := c.Remove(t.Context(), user); err != nil {
+					if err := c.Remove(t.Context(), user, false); err != nil {
 						t.Error(err)
 					}
 				})

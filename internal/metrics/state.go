@@ -23,6 +23,17 @@ func (r *Recorder) Databases(counts func() map[playground.State]int) {
 	})
 }
 
+// Pool shows the databases made ahead. status is asked at each scrape and must be quick.
+func (r *Recorder) Pool(status func() playground.PoolStatus) {
+	r.register.MustRegister(&gauges{
+		desc: prometheus.NewDesc(namespace+"_pool", "Databases made ahead by state, and how many are wanted.", []string{"state"}, nil),
+		values: func() map[string]float64 {
+			now := status()
+			return map[string]float64{"wanted": float64(now.Want), "ready": float64(now.Ready), "coming": float64(now.Coming), "bad": float64(now.Bad)}
+		},
+	})
+}
+
 // WatchAge shows how long ago the cluster was heard of. age is asked at each scrape.
 func (r *Recorder) WatchAge(age func() time.Duration) {
 	r.register.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -151,7 +151,7 @@ func (b *bringing) clean(ctx context.Context, failed *Error) {
 	db, _ := b.m.look(b.e)
 	var err error
 	if b.claimed {
-		err = b.m.remove(ctx, b.e.user)
+		err = b.m.remove(ctx, b.e.user, false)
 	} else if db.Pod.UID != "" {
 		err = b.m.cluster.Stop(ctx, db)
 	}

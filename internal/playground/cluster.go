@@ -49,15 +49,35 @@ type Cluster interface {
 	// A pod that is already gone is no error.
 	Stop(ctx context.Context, db Database) error
 
-	// Remove deletes everything of user, the record first: no other replica then
-	// takes the vanishing pod for one to be healed, and what a killed server
-	// leaves half-done goes with its owner. What is already gone is no error.
-	Remove(ctx context.Context, user User) error
+	// Remove deletes user's pod, address and record, the record first: no other
+	// replica then takes the vanishing pod for one to be healed, and what a killed
+	// server leaves half-done goes with its owner. Data on a volume stays for the
+	// user's return, unless purge is set. What is already gone is no error.
+	Remove(ctx context.Context, user User, purge bool) error
 
-	// Lead reports whether this replica is the one that reaps, and keeps it so
-	// for ttl. Exactly one replica at a time gets true.
+	// Lead reports whether this replica is the one that reaps and fills the pool, and
+	// keeps it so for ttl. Exactly one replica at a time gets true.
 	Lead(ctx context.Context, ttl time.Duration) (bool, error)
+
+	// Resign gives up the lead, if this replica has it.
+	Resign(ctx context.Context) error
 }
+
+// Pool is a [Cluster] that can make databases ahead. Claim and Start then give a user one
+// of these where they can.
+type Pool interface {
+	// Spares counts them, and gives a channel that is closed at the next change.
+	Spares() (Spares, <-chan struct{})
+
+	// Restock begins to make or to drop spares so that want of them are there, none
+	// older than maxAge (0: any age) or made from another template. It makes a few at
+	// a time: call it again whenever Spares changes. One replica at a time calls it.
+	Restock(ctx context.Context, want int, maxAge time.Duration) error
+}
+
+// Spares counts databases that were made ahead and are nobody's yet: those that can be
+// taken, those that are coming up, and those that are to be dropped.
+type Spares struct{ Ready, Coming, Bad int }
 
 // Observer is told what a Cluster sees. Calls come from one goroutine at a time
 // and must not block.

@@ -51,11 +51,13 @@ type Database struct {
 	Reason string
 	// Stage tells more of phase Starting; "" before it has a node.
 	Stage Stage
+	// Place is the name under which pod and address stand in the cluster; "" if nothing is there.
+	Place string
 	// Address is host:port of MySQL, stable while the record lives; "" until known.
 	Address string
-	// Created is when the record was made, DataSince when the data in it began
-	// (the pod's creation, or its volume's).
-	Created, DataSince time.Time
+	// Created is when the record was made, PodSince when the pod was, DataSince when the
+	// data in it began: with the pod, or with its volume.
+	Created, PodSince, DataSince time.Time
 	// LastUse is the last use that was written to the cluster.
 	LastUse time.Time
 	// Marked is when a reaper announced that it will take the database; zero if not.

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// Delete removes user's database, its address and its record, and returns when they
-// are gone. A creation in flight is interrupted. That there was none is no error.
-func (m *Manager) Delete(ctx context.Context, c Client, user User) error {
+// Delete removes user's database, its address and its record, and with purge its data
+// where that is on a volume, and returns when they are gone. A creation in flight is
+// interrupted. That there was none is no error.
+func (m *Manager) Delete(ctx context.Context, c Client, user User, purge bool) error {
 	if !c.MayActFor(user) {
 		return forbidden()
 	}
@@ -19,7 +20,7 @@ func (m *Manager) Delete(ctx context.Context, c Client, user User) error {
 		}
 		op := e.op
 		if op == nil {
-			op = m.begin(e, false, func(ctx context.Context, _ *operation) error { return m.remove(ctx, user) })
+			op = m.begin(e, false, func(ctx context.Context, _ *operation) error { return m.remove(ctx, user, purge) })
 			m.mu.Unlock()
 			select {
 			case <-op.done:
@@ -42,8 +43,8 @@ func (m *Manager) Delete(ctx context.Context, c Client, user User) error {
 
 // remove deletes everything of user, and takes the cluster's word that it is gone
 // before the watch tells it.
-func (m *Manager) remove(ctx context.Context, user User) error {
-	if err := m.cluster.Remove(ctx, user); err != nil {
+func (m *Manager) remove(ctx context.Context, user User, purge bool) error {
+	if err := m.cluster.Remove(ctx, user, purge); err != nil {
 		return err
 	}
 	m.mu.Lock()

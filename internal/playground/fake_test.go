@@ -121,7 +121,8 @@ func (f *fakeCluster) Start(_ context.Context, user playground.User) error {
 	}
 	f.starts[user]++
 	r.Pod = playground.Version{UID: "pod-" + f.tick(), Resource: f.tick()}
-	r.Phase, r.Reason, r.DataSince, r.ReleasedAt = playground.Starting, "starting", time.Now(), time.Time{}
+	r.Phase, r.Reason, r.PodSince, r.ReleasedAt = playground.Starting, "starting", time.Now(), time.Time{}
+	r.DataSince = r.PodSince
 	r.Record.Resource = f.tick()
 	f.change(user)
 	pod := r.Pod.UID
@@ -207,7 +208,7 @@ func (f *fakeCluster) loseService(user playground.User) {
 	f.change(user)
 }
 
-func (f *fakeCluster) Remove(_ context.Context, user playground.User) error {
+func (f *fakeCluster) Remove(_ context.Context, user playground.User, _ bool) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
@@ -226,6 +227,13 @@ func (f *fakeCluster) Lead(ctx context.Context, _ time.Duration) (bool, error) {
 		f.leader = who
 	}
 	return f.leader == who, nil
+}
+
+func (f *fakeCluster) Resign(context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leader = ""
+	return nil
 }
 
 // replica is the context key under which a test names a Manager for Lead.

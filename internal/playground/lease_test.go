@@ -273,7 +273,7 @@ func TestCreateIsForTheCertificatesOwnUser(t *testing.T) {
 		if _, err := m.Create(context.Background(), c, "bob"); code(err) != playground.Forbidden {
 			t.Errorf("got %v, want forbidden", err)
 		}
-		if err := m.Delete(context.Background(), c, "bob"); code(err) != playground.Forbidden {
+		if err := m.Delete(context.Background(), c, "bob", false); code(err) != playground.Forbidden {
 			t.Errorf("got %v, want forbidden", err)
 		}
 	})

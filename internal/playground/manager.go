@@ -25,6 +25,8 @@ type Options struct {
 	MaxDatabases  int           // databases that may be alive at once; 0: no limit
 	MaxCreates    int           // creations that may run at once; the others queue
 	Maintenance   bool          // nobody new
+	Pool          int           // databases made ahead, where the Cluster is a Pool; 0: none
+	PoolMaxAge    time.Duration // one that nobody took for so long is made anew; 0: never
 }
 
 // DefaultOptions are those of the command line.
@@ -39,13 +41,14 @@ func DefaultOptions() Options {
 		Grace:         5 * time.Minute,
 		DrainLimit:    20 * time.Second,
 		MaxCreates:    64,
+		PoolMaxAge:    24 * time.Hour,
 	}
 }
 
 // Validate names the first setting that makes no sense.
 func (o Options) Validate() error {
 	for name, d := range map[string]time.Duration{
-		"idle_timeout": o.IdleTimeout, "max_idle": o.MaxIdle, "keep_address": o.KeepAddress,
+		"idle_timeout": o.IdleTimeout, "max_idle": o.MaxIdle, "keep_address": o.KeepAddress, "pool_max_age": o.PoolMaxAge,
 	} {
 		if d < 0 {
 			return fmt.Errorf("--%s is %v; it must not be negative", name, d)
@@ -60,6 +63,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("--max_databases is %d; it must not be negative", o.MaxDatabases)
 	case o.MaxCreates < 1:
 		return fmt.Errorf("--max_creates is %d; it must be at least 1", o.MaxCreates)
+	case o.Pool < 0:
+		return fmt.Errorf("--pool is %d; it must not be negative", o.Pool)
 	case o.StartLimit <= 0 || o.FlushInterval <= 0:
 		return errors.New("start limit and flush interval must be positive")
 	}
@@ -77,6 +82,7 @@ type Manager struct {
 
 	queue  *queue
 	kick   chan struct{} // a flush is due now
+	calm   chan struct{} // nobody waits for a database any more
 	synced chan struct{} // closed once the cluster's state is known
 	begun  time.Time
 	work   context.Context // ends when operations must give up
@@ -92,6 +98,31 @@ type Manager struct {
 	reached  bool  // some database address was reached from here
 	blind    bool  // database addresses cannot be reached from here
 	closing  bool  // Run was told to stop; nothing new begins
+	bringing int   // operations in flight that bring a database up
+
+	leading leading
+}
+
+// leading is what this replica knew last of who leads.
+type leading struct {
+	mu    sync.Mutex
+	leads bool
+	asked time.Time
+}
+
+// leads reports whether this replica is the one that reaps and fills the pool.
+func (m *Manager) leads(ctx context.Context) (bool, error) {
+	l := &m.leading
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if time.Since(l.asked) < m.options.FlushInterval/2 {
+		return l.leads, nil
+	}
+	leads, err := m.cluster.Lead(ctx, 3*m.options.FlushInterval)
+	if err == nil {
+		l.leads, l.asked = leads, time.Now()
+	}
+	return leads, err
 }
 
 // entry is what the Manager knows of one user. Manager.mu guards it.
@@ -137,6 +168,7 @@ func NewManager(c Cluster, p Prober, o Options, log logrus.FieldLogger, r Record
 		cluster: c, prober: p, options: o, log: log, recorder: r,
 		queue:   newQueue(o.MaxCreates),
 		kick:    make(chan struct{}, 1),
+		calm:    make(chan struct{}, 1),
 		synced:  make(chan struct{}),
 		begun:   time.Now(),
 		users:   map[User]*entry{},
@@ -170,12 +202,14 @@ func (m *Manager) Run(ctx context.Context) error {
 	})
 	loops.Go(func() { m.flushLoop(ctx) })
 	loops.Go(func() { m.housekeep(ctx) })
+	loops.Go(func() { m.keepPool(ctx) })
 
 	<-ctx.Done()
 	m.drain()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	m.flush(last)
+	m.resign(last)
 	stopWatch()
 	loops.Wait()
 	return nil
@@ -305,6 +339,9 @@ func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operat
 		return op
 	}
 	e.op = op
+	if brings {
+		m.bringing++
+	}
 	e.tell()
 	m.group.Go(func() {
 		defer cancel(nil)
@@ -313,6 +350,9 @@ func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operat
 		defer m.mu.Unlock()
 		op.err = err
 		e.op = nil
+		if brings {
+			m.endBringing()
+		}
 		close(op.done)
 		e.tell()
 		if err == nil && brings {
@@ -325,6 +365,29 @@ func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operat
 		m.forgetIfGone(e)
 	})
 	return op
+}
+
+// endBringing counts off an operation that brought a database up. m.mu is held.
+func (m *Manager) endBringing() {
+	if m.bringing--; m.bringing > 0 {
+		return
+	}
+	select {
+	case m.calm <- struct{}{}:
+	default:
+	}
+}
+
+// resign lets another replica lead at once.
+func (m *Manager) resign(ctx context.Context) {
+	m.leading.mu.Lock()
+	defer m.leading.mu.Unlock()
+	if !m.leading.leads {
+		return
+	}
+	if err := m.cluster.Resign(ctx); err != nil {
+		m.log.WithError(err).Debug("the lead could not be given up; it lapses by itself")
+	}
 }
 
 // guarded turns a panic into an error, so that one bad operation or pass does not end the server.

@@ -32,7 +32,7 @@ func quiet() logrus.FieldLogger {
 }
 
 // run starts a Manager named name and stops it at the end of the test.
-func run(t *testing.T, name string, f *fakeCluster, p *fakeProber, change func(*playground.Options)) bench {
+func run(t *testing.T, name string, f playground.Cluster, p *fakeProber, change func(*playground.Options)) bench {
 	t.Helper()
 	o := playground.DefaultOptions()
 	o.Grace = 0
@@ -226,7 +226,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("got %v, want too_many_databases with a time to retry after", err)
 			}
 			mustCreate(t, m, "ann")
-			if err := m.Delete(t.Context(), gateway, "ann"); err != nil {
+			if err := m.Delete(t.Context(), gateway, "ann", false); err != nil {
 				t.Fatal(err)
 			}
 			mustCreate(t, m, "bob")
@@ -277,7 +277,7 @@ func TestDelete(t *testing.T) {
 	t.Run("of none is no error", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			m := run(t, "a", newFakeCluster(), &fakeProber{}, nil)
-			if err := m.Delete(t.Context(), gateway, "ann"); err != nil {
+			if err := m.Delete(t.Context(), gateway, "ann", false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -290,7 +290,7 @@ func TestDelete(t *testing.T) {
 			got := make(chan error)
 			go func() { _, err := m.Create(t.Context(), gateway, "ann"); got <- err }()
 			synctest.Wait()
-			if err := m.Delete(t.Context(), gateway, "ann"); err != nil {
+			if err := m.Delete(t.Context(), gateway, "ann", false); err != nil {
 				t.Error(err)
 			}
 			if err := <-got; code(err) != playground.Interrupted {
@@ -306,7 +306,7 @@ func TestDelete(t *testing.T) {
 			f := newFakeCluster()
 			m := run(t, "a", f, &fakeProber{}, nil)
 			mustCreate(t, m, "ann")
-			if err := m.Delete(t.Context(), gateway, "ann"); err != nil {
+			if err := m.Delete(t.Context(), gateway, "ann", false); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := m.Beat(gateway, "ann"); err != nil {

@@ -109,8 +109,8 @@ func (m *Manager) pass(ctx context.Context) error {
 	if m.options.IdleTimeout == 0 || time.Since(m.begun) < m.options.Grace {
 		return nil
 	}
-	lead, err := m.cluster.Lead(ctx, 3*m.options.FlushInterval)
-	if err != nil || !lead {
+	leads, err := m.leads(ctx)
+	if err != nil || !leads {
 		return err
 	}
 	m.ask(ctx)
@@ -141,7 +141,7 @@ func (m *Manager) reapAll(ctx context.Context, idle []*entry) error {
 
 // lastUse is the newest of creation, heart beat and signs of use. m.mu is held.
 func (m *Manager) lastUse(e *entry) time.Time {
-	return latest(e.db.Created, e.db.DataSince, e.db.LastUse, e.beat, e.seen)
+	return latest(e.db.Created, e.db.PodSince, e.db.LastUse, e.beat, e.seen)
 }
 
 // ask asks every database that no request used lately whether it is used. Each is
@@ -209,7 +209,7 @@ func (m *Manager) idle() []*entry {
 		switch {
 		case e.op != nil || e.db.Record == (Version{}):
 		case e.db.Phase == Leaving: // it is taken already
-		case e.db.Phase == Starting && now.Sub(e.db.DataSince) < m.options.StartLimit: // somebody waits, perhaps at another replica
+		case e.db.Phase == Starting && now.Sub(e.db.PodSince) < m.options.StartLimit: // somebody waits, perhaps at another replica
 		case e.db.Phase == Released:
 			if now.Sub(latest(e.db.ReleasedAt, e.beat)) >= m.options.KeepAddress {
 				all = append(all, e)
@@ -242,7 +242,7 @@ func (m *Manager) reap(ctx context.Context, e *entry) error {
 		"idle": since.Round(time.Second).String(), "age": now.Sub(db.Created).Round(time.Second).String()})
 	switch {
 	case db.Phase == Released:
-		return m.take(ctx, e, db, ReapAddress, log, func(ctx context.Context) error { return m.remove(ctx, e.user) })
+		return m.take(ctx, e, db, ReapAddress, log, func(ctx context.Context) error { return m.remove(ctx, e.user, false) })
 	case db.Marked.IsZero():
 		err := m.cluster.Mark(ctx, db, now)
 		if errors.Is(err, ErrConflict) {

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -176,6 +178,8 @@ func (s *store) add(k key, o dict) error {
 		}
 	case "pods":
 		o["status"] = dict{"phase": "Pending"}
+	case "persistentvolumeclaims":
+		o["status"] = dict{"phase": "Bound"}
 	}
 	if err := s.write(k, "ADDED", o); err != nil {
 		return err
@@ -259,19 +263,22 @@ func uid() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// selector matches labels as "a=b,c=d" does.
+// selector matches labels as "a=b,c in (d,e)" does.
 func selector(s string) func(dict) bool {
+	terms := requirement.FindAllStringSubmatch(s, -1)
 	return func(o dict) bool {
 		labels, _ := meta(o)["labels"].(dict)
-		for term := range strings.SplitSeq(s, ",") {
-			name, want, found := strings.Cut(term, "=")
-			if s != "" && (!found || text(labels[name]) != want) {
+		for _, term := range terms {
+			if !slices.Contains(strings.Split(term[2]+term[3], ","), text(labels[term[1]])) {
 				return false
 			}
 		}
 		return true
 	}
 }
+
+// requirement is one term of a selector: a key, and a value or several.
+var requirement = regexp.MustCompile(`([^,=\s]+)(?:=([^,]*)| in \(([^)]*)\))`)
 
 // merge is a JSON merge patch (RFC 7386).
 func merge(target, change dict) dict {

@@ -19,7 +19,7 @@ import (
 // they come (custom resources).
 func group(resource string) string {
 	switch resource {
-	case "pods", "services", "secrets", "configmaps":
+	case "pods", "services", "secrets", "configmaps", "persistentvolumeclaims":
 		return ""
 	case "leases":
 		return "coordination.k8s.io"
@@ -232,7 +232,7 @@ func (c *call) each(do func(key, dict) (dict, error)) error {
 	return nil
 }
 
-// jsonpath knows {.a.b} and {"text"}.
+// jsonpath knows {.a.b}, with a\.b for a name that has a dot, and {"text"}.
 func jsonpath(path string, o dict) string {
 	return regexp.MustCompile(`\{[^}]*\}`).ReplaceAllStringFunc(path, func(braced string) string {
 		inner := braced[1 : len(braced)-1]
@@ -240,9 +240,10 @@ func jsonpath(path string, o dict) string {
 			return quoted
 		}
 		var v any = o
-		for name := range strings.SplitSeq(strings.TrimPrefix(inner, "."), ".") {
+		const dot = "\x00"
+		for name := range strings.SplitSeq(strings.TrimPrefix(strings.ReplaceAll(inner, `\.`, dot), "."), ".") {
 			inside, _ := v.(dict)
-			v = inside[name]
+			v = inside[strings.ReplaceAll(name, dot, ".")]
 		}
 		return text(v)
 	})

@@ -249,7 +249,7 @@ func (s *suite) mark() {
 		s.Errorf("Mark changed more than it should: %+v", marked)
 	}
 	s.wantErr("Mark at a stale version", s.Mark(s.ctx, db, now), playground.ErrConflict)
-	s.must("Remove", s.Remove(s.ctx, ada))
+	s.must("Remove", s.Remove(s.ctx, ada, false))
 	s.wantErr("Mark of what is gone", s.Mark(s.ctx, marked, now), playground.ErrConflict)
 }
 
@@ -313,7 +313,7 @@ func (s *suite) releaseStale() {
 	if got := s.get(ada); got.Record != marked.Record || got.Pod.UID != db.Pod.UID || !hasPod(got) {
 		s.Errorf("a refused Release made %+v", got)
 	}
-	s.must("Remove", s.Remove(s.ctx, ada))
+	s.must("Remove", s.Remove(s.ctx, ada, false))
 	s.wantErr("Release of what is gone", s.Release(s.ctx, marked, at), playground.ErrConflict)
 }
 
@@ -360,12 +360,12 @@ func (s *suite) stop() {
 func (s *suite) remove() {
 	first := s.started(ada, clock())
 	bob := s.started("bob", clock())
-	s.must("Remove", s.Remove(s.ctx, ada))
+	s.must("Remove", s.Remove(s.ctx, ada, false))
 	s.until(ada, "gone", func(db playground.Database) bool {
 		return db.Phase == playground.None || db.Phase == playground.Leaving
 	})
-	s.must("a second Remove", s.Remove(s.ctx, ada))
-	s.must("Remove of nobody", s.Remove(s.ctx, "nobody"))
+	s.must("a second Remove", s.Remove(s.ctx, ada, false))
+	s.must("Remove of nobody", s.Remove(s.ctx, "nobody", false))
 	if got := s.get("bob"); got.Record != bob.Record || got.Pod.UID != bob.Pod.UID {
 		s.Errorf("Remove of another user made %+v of %+v", got, bob)
 	}

@@ -159,6 +159,6 @@ func (s *suite) watchRemoval() {
 	o.until("the pod is gone", func(all map[playground.User]playground.Database) bool {
 		return all[ada].Phase == playground.Missing && all[ada].Pod.UID == ""
 	})
-	s.must("Remove", s.Remove(s.ctx, ada))
+	s.must("Remove", s.Remove(s.ctx, ada, false))
 	o.until("ada is gone", func(all map[playground.User]playground.Database) bool { return len(all) == 0 })
 }
