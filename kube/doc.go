@@ -5,13 +5,17 @@
 // output and number, every failure an [Error] with Kubernetes' own reason.
 // [Cluster] implements playground.Cluster on top of it.
 //
-// One user's database is three objects of one name (playground.User.Name):
+// One user's database is
 //
-//   - a Lease (coordination.k8s.io/v1): the record. Creating it is the lock between
-//     replicas. It holds the raw user id, the last use (spec.renewTime), a reaper's
-//     mark, and a release.
-//   - a Service: the address, which outlives pods.
-//   - a Pod: MySQL.
+//   - a Lease (coordination.k8s.io/v1) of the user's name (playground.User.Name): the
+//     record. Creating it is the lock between replicas. It holds the raw user id, the
+//     place, the last use (spec.renewTime), a reaper's mark, and a release.
+//   - at the place, which is a name too: a Service, the address, which outlives pods; a
+//     Pod, MySQL; and with storage a PersistentVolumeClaim, which outlives them all.
+//
+// The place has the user's own name unless the database was made ahead: see spare.go.
+// What is written under a lock is written by server-side apply, because one kubectl then
+// carries many objects, each with its own resourceVersion: see apply.go.
 //
 // One list and one watch per kind (kubectl get --raw, a JSON event a line) feed a
 // view of what is there; nothing is ever polled. What arrives together is sent
