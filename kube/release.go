@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -208,6 +209,25 @@ func (c *Cluster) deleteExactly(ctx context.Context, where resource, name, uid s
 	}
 	if err != nil {
 		return fmt.Errorf("delete the %s %s: %w", strings.ToLower(where.kind), name, err)
+	}
+	return nil
+}
+
+// deleteAll deletes what stands under the names, the volumes too if that is asked for.
+func (c *Cluster) deleteAll(ctx context.Context, volumes bool, also string, names map[string]bool) error {
+	kinds := "leases.coordination.k8s.io,pods,services"
+	if volumes && c.o.Storage != "" {
+		kinds += ",persistentvolumeclaims"
+	}
+	sorted := slices.Sorted(maps.Keys(names))
+	selector := managerLabel + "=" + managerName + "," + databaseLabel + " in (" + strings.Join(sorted, ",") + ")"
+	if also != "" {
+		selector += "," + also
+	}
+	_, err := c.o.Runner.Run(ctx, nil, "delete", kinds, "--wait=false", "--ignore-not-found", "--output=name",
+		"--namespace="+c.o.Namespace, "--selector="+selector)
+	if err != nil {
+		return outOfReach(fmt.Errorf("delete %s: %w", strings.Join(sorted, ", "), err))
 	}
 	return nil
 }

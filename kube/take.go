@@ -1,0 +1,211 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
+
+// promises are the spares that this replica gave to users whose record is being made,
+// and those that it took.
+type promises struct {
+	mu       sync.Mutex
+	promised map[string]time.Time
+	took     map[string]bool
+}
+
+// promise reserves a spare unless it is reserved.
+func (p *promises) promise(name string, now time.Time) bool {
+	const most = time.Minute // what was not taken by then never will be
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at, ok := p.promised[name]; ok && now.Sub(at) < most {
+		return false
+	}
+	if p.promised == nil {
+		p.promised = make(map[string]time.Time)
+	}
+	p.promised[name] = now
+	return true
+}
+
+func (p *promises) breach(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.promised, name)
+}
+
+func (p *promises) taken(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.promised, name)
+	if p.took == nil {
+		p.took = make(map[string]bool)
+	}
+	p.took[name] = true
+}
+
+// hand reports whether it is this replica that hands the spare over now.
+func (p *promises) hand(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	mine := p.took[name]
+	delete(p.took, name)
+	return mine
+}
+
+// pick promises a ready spare to a user without data of his own; "" if there is none.
+// Replicas choose at random, so that they seldom want the same.
+func (c *Cluster) pick(user playground.User) string {
+	if !c.o.Pool {
+		return ""
+	}
+	if p, synced := c.view.database(user.Name()); !synced || p.volume != nil {
+		return ""
+	}
+	all := c.spares()[ready]
+	mathrand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for _, name := range all {
+		if c.promises.promise(name, c.o.Now()) {
+			return name
+		}
+	}
+	return ""
+}
+
+// moveIn takes the spares that the records of users name, with one kubectl for all, and
+// gives those who were too late another, or in the end none: home then is a place of the
+// user's own name. Users whose home is ready have taken set.
+func (c *Cluster) moveIn(ctx context.Context, homes map[playground.User]*home) {
+	for round := range takingRounds {
+		var taking []playground.User
+		var changes []application
+		var lost []playground.User
+		for user, h := range homes {
+			if h.err != nil || h.record == "" || h.taken || !isSpare(h.place) {
+				continue
+			}
+			there := c.view.standing(h.place)
+			switch {
+			case there.service != nil && there.service.user == user:
+				continue // it is his already
+			case there.service == nil || there.service.user != "" || there.service.dropped:
+				lost = append(lost, user)
+				continue
+			}
+			taking = append(taking, user)
+			changes = append(changes, c.taking(user, h, there.service))
+		}
+		if len(changes) > 0 {
+			for i, err := range c.apply(ctx, poolManager, changes) {
+				user := taking[i]
+				switch {
+				case err == nil:
+					homes[user].taken = true
+					c.promises.taken(homes[user].place)
+				case errors.Is(err, playground.ErrConflict):
+					lost = append(lost, user)
+				default:
+					homes[user].err = err
+				}
+			}
+		}
+		if len(lost) == 0 {
+			return
+		}
+		c.move(ctx, lost, homes, round < takingRounds-1)
+	}
+}
+
+// taking writes the user into a spare's service.
+func (c *Cluster) taking(user playground.User, h *home, spare *service) application {
+	return application{
+		kind: "Service", name: h.place, version: spare.version,
+		labels: fields{poolLabel: poolTaken}, annotations: fields{userNote: string(user)},
+		owners: ownerReferences(user.Name(), h.record),
+	}
+}
+
+// move writes another place into the records of users: another spare, or their own name.
+func (c *Cluster) move(ctx context.Context, users []playground.User, homes map[playground.User]*home, again bool) {
+	var moving []playground.User
+	var changes []application
+	var alone []string
+	for _, user := range users {
+		h := homes[user]
+		h.place = ""
+		if again {
+			h.place = c.pick(user)
+		}
+		if h.place == "" {
+			h.place = user.Name()
+			alone = append(alone, user.Name())
+			continue
+		}
+		moving = append(moving, user)
+		changes = append(changes, application{kind: "Lease", name: user.Name(), version: playground.Version{UID: h.record}, annotations: fields{serviceNote: h.place}})
+	}
+	if len(changes) > 0 {
+		for i, err := range c.apply(ctx, poolManager, changes) {
+			if err != nil {
+				homes[moving[i]].err = err
+			}
+		}
+	}
+	if len(alone) > 0 {
+		_, err := c.patchLeases(ctx, alone, fields{"metadata": fields{"annotations": fields{serviceNote: nil}}})
+		for _, user := range users {
+			if err != nil && homes[user].place == user.Name() {
+				homes[user].err = err
+			}
+		}
+	}
+}
+
+// halfHanded: the service says whose all this is, and the rest does not yet.
+func (p pieces) halfHanded() bool {
+	return p.service != nil && p.service.user != "" &&
+		(p.pod != nil && p.pod.user == "" && !p.pod.leaving || p.volume != nil && p.volume.user == "")
+}
+
+// handAll tells pods and volumes of spares that were taken whose they are.
+func (c *Cluster) handAll(ctx context.Context, places []string) []error {
+	var changes []application
+	var at []int
+	for i, place := range places {
+		p := c.view.standing(place)
+		if !p.halfHanded() {
+			continue
+		}
+		change := application{
+			name: place, labels: fields{poolLabel: poolTaken}, annotations: fields{userNote: string(p.service.user)},
+		}
+		if p.pod != nil && p.pod.user == "" {
+			pod := change
+			pod.kind, pod.version = "Pod", playground.Version{UID: p.pod.version.UID}
+			pod.owners = ownerReferences(p.service.user.Name(), p.service.owner)
+			changes, at = append(changes, pod), append(at, i)
+		}
+		if p.volume != nil && p.volume.user == "" {
+			// Not owned by the record: the data outlives it.
+			volume := change
+			volume.kind, volume.version = "PersistentVolumeClaim", playground.Version{UID: p.volume.version.UID}
+			changes, at = append(changes, volume), append(at, i)
+		}
+	}
+	errs := make([]error, len(places))
+	if len(changes) == 0 {
+		return errs
+	}
+	for n, err := range c.apply(ctx, poolManager, changes) {
+		if err != nil && !errors.Is(err, playground.ErrConflict) { // gone
+			errs[at[n]] = err
+		}
+	}
+	return errs
+}
+
