@@ -81,6 +81,7 @@ func (c *Cluster) makeSpares(ctx context.Context, n int) error {
 	}
 	return nil
 }
+
 // sameForEverybody finds a template that needs to know the user, whom nobody knows when
 // a database is made ahead.
 func (c *Cluster) sameForEverybody() error {
@@ -104,4 +105,3 @@ func (c *Cluster) sameForEverybody() error {
 	}
 	return nil
 }
-

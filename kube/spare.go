@@ -127,4 +127,3 @@ func (c *Cluster) Spares() (playground.Spares, <-chan struct{}) {
 	all := c.spares()
 	return playground.Spares{Ready: len(all[ready]), Coming: len(all[coming]), Bad: len(all[bad])}, changed
 }
-

@@ -208,4 +208,3 @@ func (c *Cluster) handAll(ctx context.Context, places []string) []error {
 	}
 	return errs
 }
-
