@@ -75,7 +75,7 @@ func TestTemplateThatTheAPIServerRefuses(t *testing.T) {
 	dir := t.TempDir()
 	text, err := os.ReadFile("../templates/mysql_pod.yaml")
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "mysql_pod.yaml"), []byte(strings.Replace(string(text), "cpu: 50m", "cpu: lots", 1)), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "mysql_pod.yaml"), []byte(strings.Replace(string(text), "cpu: 50m", "cpu: lots", -1)), 0o600))
 	err = b.cluster(func(o *kube.Options) { o.Templates, err = templates.Load(dir); must(t, err) }).Check(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "the cluster does not take the pod that mysql_pod.yaml makes: ") {
 		t.Errorf("got %v", err)

@@ -34,6 +34,12 @@ func TestFakeSpeaksAsKubectlDoes(t *testing.T) {
 	patch := func(change string, more ...string) []string {
 		return append([]string{"patch", "--filename=-", "--type=merge", "--patch=" + change}, more...)
 	}
+	apply := func() []string {
+		return []string{"apply", "--server-side", "--force-conflicts", "--field-manager=m", "--filename=-", "--validate=false", "--output=name"}
+	}
+	lease := func(metadata string) string {
+		return `{"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"namespace":"NS",` + metadata + `}}` + "\n"
+	}
 	fake, real := onFake(t), onReal(t)
 	for _, step := range []struct {
 		stdin string
@@ -53,6 +59,13 @@ func TestFakeSpeaksAsKubectlDoes(t *testing.T) {
 		{stubA, patch(`{"metadata":{"annotations":{"x":null}}}`, `--output=jsonpath={.metadata.name} {.metadata.uid}{"\n"}`)},
 		{stubA, patch(`{"metadata":{"resourceVersion":"1","annotations":{"x":"z"}}}`, "--output=name")},
 		{stubA, patch(`{"metadata":{}}`, "--output=name")},
+		{lease(`"name":"a","annotations":{"one":"1","two":"2"}`), apply()},
+		{lease(`"name":"a","annotations":{"two":"2"}`), apply()},
+		{stubA, patch(`{"metadata":{"labels":{"seen":"1"}}}`, `--output=jsonpath={.metadata.name} {.metadata.annotations.one} {.metadata.annotations.two}{"\n"}`)},
+		{lease(`"name":"a","resourceVersion":"1","annotations":{"two":"3"}`), apply()},
+		{lease(`"name":"a","uid":"0a5cf973-760b-4d33-8e4b-e9b8c5ffb19c","annotations":{"two":"3"}`), apply()},
+		{lease(`"name":"zz","uid":"0a5cf973-760b-4d33-8e4b-e9b8c5ffb19c","annotations":{"two":"3"}`), apply()},
+		{lease(`"name":"b","annotations":{"two":"2"}`) + lease(`"name":"a","resourceVersion":"1"`) + lease(`"name":"zz","uid":"0a5cf973-760b-4d33-8e4b-e9b8c5ffb19c"`) + lease(`"name":"a","annotations":{"two":"4"}`), apply()},
 		{`{"preconditions":{"uid":"0a5cf973-760b-4d33-8e4b-e9b8c5ffb19c"}}`, []string{"delete", "--raw", "/api/v1/namespaces/NS/pods/a", "--filename=-"}},
 		{`{"preconditions":{"uid":"0a5cf973-760b-4d33-8e4b-e9b8c5ffb19c"}}`, []string{"delete", "--raw", "/api/v1/namespaces/NS/pods/zz", "--filename=-"}},
 		{"", []string{"delete", "leases.coordination.k8s.io,services", "--selector=l=1", "--wait=false", "--ignore-not-found", "--output=name"}},
@@ -85,6 +98,7 @@ func said(b *bed, stdin string, args []string) string {
 	}
 	all := fmt.Sprintf("%s|%s|%s", strings.TrimSpace(string(out)), reason, stderr)
 	all = strings.ReplaceAll(all, b.namespace, "NS")
+	all = regexp.MustCompile(`(?s)\nPlease review the fields above.*?#conflicts`).ReplaceAllString(all, "") // kubectl's advice after a conflict
 	all = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}`).ReplaceAllString(all, "UID")
 	return all
 }

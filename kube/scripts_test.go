@@ -127,6 +127,7 @@ func TestScriptsAreAcceptedAndEnough(t *testing.T) {
 		t.Errorf("adopted %v", users)
 	}
 	w := limited.watch(c)
+	w.until("the first list", func() bool { return w.synced > 0 })
 	must(t, c.Claim(ctx, "ada", at))
 	must(t, c.Start(ctx, "ada"))
 	b.ready("ada")

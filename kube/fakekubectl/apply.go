@@ -19,10 +19,14 @@ func (c *call) apply() error {
 	if !errors.As(err, &said) {
 		return err
 	}
-	// Kubectl wraps a conflict, with advice after it, and prints it as its own error.
+	// Kubectl wraps a conflict, with advice after it, and prints it as an error of its own.
+	prefix := ""
+	if len(said.lines) == 1 {
+		prefix = "error: "
+	}
 	for i, line := range said.lines {
 		if message, ok := strings.CutPrefix(line, "Error from server (Conflict): "); ok {
-			said.lines[i] = "error: " + message + "\nPlease review the fields above--they currently have other managers."
+			said.lines[i] = prefix + message
 		}
 	}
 	return said
@@ -39,8 +43,8 @@ func (c *call) applyOne(k key, change dict) (dict, error) {
 		return nil, serverError("Conflict", "Operation cannot be fulfilled on %s %q: uid mismatch: the provided object specified uid %s, and no existing object was found", full(k.resource), k.name, text(asked["uid"]))
 	case err != nil:
 		return nil, err
-	case text(asked["uid"]) != text(meta(o)["uid"]):
-		return nil, serverError("Conflict", "Operation cannot be fulfilled on %s %q: uid mismatch: the provided object specified uid %s, and the existing object has another", full(k.resource), k.name, text(asked["uid"]))
+	case asked["uid"] != nil && asked["uid"] != meta(o)["uid"]:
+		return nil, failf("The %s %q is invalid: metadata.uid: Invalid value: %q: field is immutable", text(o["kind"]), k.name, text(asked["uid"]))
 	case asked["resourceVersion"] != nil && asked["resourceVersion"] != meta(o)["resourceVersion"]:
 		return nil, serverError("Conflict", "Operation cannot be fulfilled on %s %q: the object has been modified; please apply your changes to the latest version and try again", full(k.resource), k.name)
 	}
