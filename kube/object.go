@@ -191,6 +191,7 @@ type pod struct {
 	ready   bool // now or ever
 	phase   playground.Phase
 	reason  string
+	unsure  bool
 	stage   playground.Stage
 	ip      string
 	owner   string // uid of the record it belongs to, if any
@@ -240,7 +241,7 @@ func podOf(o *object, user playground.User, before *pod, waitForNodes bool) *pod
 		leaving: !o.Metadata.DeletionTimestamp.IsZero(), ip: o.Status.PodIP, owner: o.owner(),
 		hash: o.Metadata.Labels[templateLabel],
 	}
-	p.phase, p.reason = o.Status.verdict(waitForNodes, wasReady)
+	p.phase, p.reason, p.unsure = o.Status.verdict(waitForNodes, wasReady)
 	if p.phase == playground.Starting {
 		p.stage = o.Status.stage()
 	}

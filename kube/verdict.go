@@ -11,31 +11,33 @@ import (
 // verdict says where a pod stands, in our words, and why, in Kubernetes'. Failed means
 // that waiting is in vain; it is told within seconds, because a notebook waits for it.
 // wasReady: the pod was ready before, so a few restarts may be the harvest of weeks.
-func (s podStatus) verdict(waitForNodes, wasReady bool) (playground.Phase, string) {
+// A failure that is unsure may pass by itself: the scheduler and the container runtime
+// both try again, and say the same of what lasts a moment as of what lasts.
+func (s podStatus) verdict(waitForNodes, wasReady bool) (phase playground.Phase, reason string, unsure bool) {
 	switch s.Phase {
 	case "Failed", "Succeeded":
-		return playground.Failed, s.whyEnded()
+		return playground.Failed, s.whyEnded(), false
 	}
 	if ready, _ := s.condition("Ready"); ready.Status == "True" {
-		return playground.Ready, ""
+		return playground.Ready, "", false
 	}
 	if scheduled, ok := s.condition("PodScheduled"); ok && scheduled.Status == "False" {
 		reason := words(scheduled.Reason, scheduled.Message)
 		if scheduled.Reason == "Unschedulable" && !waitForNodes && !passingUnschedulable(scheduled.Message) {
-			return playground.Failed, reason
+			return playground.Failed, reason, true
 		}
-		return playground.Starting, reason
+		return playground.Starting, reason, false
 	}
 	waiting := ""
 	for _, c := range append(append([]containerStatus{}, s.InitContainerStatuses...), s.ContainerStatuses...) {
 		switch reason, hopeless := c.trouble(wasReady); {
 		case hopeless:
-			return playground.Failed, reason
+			return playground.Failed, reason, c.runtimeErred()
 		case waiting == "":
 			waiting = reason
 		}
 	}
-	return playground.Starting, waiting
+	return playground.Starting, waiting, false
 }
 
 // stage says how far a pod that starts has come. The kubelet does not tell pulling an
@@ -114,6 +116,13 @@ func (c containerStatus) trouble(wasReady bool) (reason string, hopeless bool) {
 		return reason, true
 	}
 	return reason, false
+}
+
+// runtimeErred: the container runtime could not do its part. On a busy node it says so
+// of what it does at the next try; what lasts comes to a crash loop.
+func (c containerStatus) runtimeErred() bool {
+	w := c.State.Waiting
+	return w != nil && (w.Reason == "CreateContainerError" || w.Reason == "RunContainerError" || w.Reason == "ImageInspectError")
 }
 
 // finalPullError matches registries' and containerd's words for: this image is not to

@@ -226,8 +226,11 @@ func (v *view) compose(name string, p pieces) playground.Database {
 	}
 	db.Address = v.address(p)
 	db.Phase, db.Reason = phaseOf(p)
-	if db.Phase == playground.Starting {
+	switch db.Phase {
+	case playground.Starting:
 		db.Stage = p.pod.stage
+	case playground.Failed:
+		db.Unsure = p.pod.unsure
 	}
 	switch {
 	case db.Phase == playground.Released:

@@ -80,6 +80,9 @@ func (b *bringing) run(ctx context.Context) error {
 			continue
 		case Failed:
 			b.started = false
+			if again = b.m.doubt(b.e); again > 0 {
+				break
+			}
 			if db.Pod.UID != b.old || b.stopped {
 				return Errorf(CannotStart, "%s", db.Reason)
 			}
@@ -109,6 +112,25 @@ func (b *bringing) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// believed is how long a failure that may pass by itself must have stood before it
+// counts: a node that was out of touch is back in less, and a notebook that waits for
+// an answer hears of a failure within ten seconds all the same.
+const believed = 4 * time.Second
+
+// doubt is how long e's failure must stand yet; 0: it counts, if it is one. Manager.mu is held.
+func (e *entry) doubt() time.Duration {
+	if e.doubted.IsZero() {
+		return 0
+	}
+	return max(0, believed-time.Since(e.doubted))
+}
+
+func (m *Manager) doubt(e *entry) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return e.doubt()
 }
 
 // wait returns when the database changed. Where the watch should have told something

@@ -49,6 +49,9 @@ type Database struct {
 	Phase Phase
 	// Reason is the cluster's own words: why it failed, or what it waits for.
 	Reason string
+	// Unsure says of phase Failed that it may pass by itself (no node has room at this
+	// moment). The Manager believes it once it has stood for some seconds.
+	Unsure bool
 	// Stage tells more of phase Starting; "" before it has a node.
 	Stage Stage
 	// Place is the name under which pod and address stand in the cluster; "" if nothing is there.

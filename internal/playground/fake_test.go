@@ -15,9 +15,10 @@ import (
 // fails where a test says so. Pods become ready after startTime.
 type fakeCluster struct {
 	startTime time.Duration
-	refuse    string // when set, pods fail with this reason
-	down      bool   // nothing answers
-	hold      bool   // pods never become ready
+	refuse    string        // when set, pods fail with this reason
+	doubt     time.Duration // pods that startTime is over for are Failed, but Unsure, for so long
+	down      bool          // nothing answers
+	hold      bool          // pods never become ready
 
 	mu            sync.Mutex
 	clock         int
@@ -37,6 +38,8 @@ func newFakeCluster() *fakeCluster {
 		starts:    map[playground.User]int{},
 	}
 }
+
+const unschedulable = "Unschedulable: 0/1 nodes are available: 1 node(s) had untolerated taint(s)."
 
 var errDown = &playground.Error{Code: playground.Unavailable, Message: "the cluster cannot be reached", RetryAfter: time.Second}
 
@@ -121,23 +124,30 @@ func (f *fakeCluster) Start(_ context.Context, user playground.User) error {
 	}
 	f.starts[user]++
 	r.Pod = playground.Version{UID: "pod-" + f.tick(), Resource: f.tick()}
-	r.Phase, r.Reason, r.PodSince, r.ReleasedAt = playground.Starting, "starting", time.Now(), time.Time{}
+	r.Phase, r.Reason, r.Unsure, r.PodSince, r.ReleasedAt = playground.Starting, "starting", false, time.Now(), time.Time{}
 	r.DataSince = r.PodSince
 	r.Record.Resource = f.tick()
 	f.change(user)
 	pod := r.Pod.UID
 	refuse, hold := f.refuse, f.hold
-	time.AfterFunc(f.startTime, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if r := f.record(user); r != nil && r.Pod.UID == pod && !hold {
-			r.Phase, r.Reason = playground.Ready, ""
-			if refuse != "" {
-				r.Phase, r.Reason = playground.Failed, refuse
+	become := func(after time.Duration, phase playground.Phase, reason string, unsure bool) {
+		time.AfterFunc(after, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			if r := f.record(user); r != nil && r.Pod.UID == pod && !hold {
+				r.Phase, r.Reason, r.Unsure = phase, reason, unsure
+				f.change(user)
 			}
-			f.change(user)
-		}
-	})
+		})
+	}
+	if f.doubt > 0 {
+		become(f.startTime, playground.Failed, unschedulable, true)
+	}
+	if refuse == "" {
+		become(f.startTime+f.doubt, playground.Ready, "", false)
+	} else {
+		become(f.startTime+f.doubt, playground.Failed, refuse, false)
+	}
 	return nil
 }
 
@@ -195,7 +205,7 @@ func (f *fakeCluster) vanish(user playground.User, pod string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if r := f.record(user); r != nil && (pod == "" || r.Pod.UID == pod) {
-		r.Phase, r.Reason, r.Pod = playground.Missing, "", playground.Version{}
+		r.Phase, r.Reason, r.Unsure, r.Pod = playground.Missing, "", false, playground.Version{}
 		f.change(user)
 	}
 }

@@ -140,6 +140,8 @@ type entry struct {
 	asked    time.Time // when MySQL was asked about its use
 	activity *Activity // and what it said
 
+	doubted time.Time // since when db says, unsure of it, that its pod has failed
+
 	healAt  time.Time // no healing before
 	backoff time.Duration
 }
@@ -281,7 +283,13 @@ func (m *Manager) observe(db Database) {
 		e = m.enter(db.User)
 	}
 	if db.Pod.UID != e.db.Pod.UID {
-		e.activity, e.asked = nil, time.Time{}
+		e.activity, e.asked, e.doubted = nil, time.Time{}, time.Time{}
+	}
+	switch {
+	case db.Phase != Failed || !db.Unsure:
+		e.doubted = time.Time{}
+	case e.doubted.IsZero():
+		e.doubted = time.Now()
 	}
 	e.db = db
 	if db.Phase == Ready {

@@ -47,6 +47,9 @@ func (m *Manager) healIfDue(e *entry) {
 	default:
 		return
 	}
+	if e.doubt() > 0 {
+		return // a pass looks at it again
+	}
 	now := time.Now()
 	if now.Before(e.healAt) || !wronged && !e.ready && now.Sub(e.db.Created) < orphaned {
 		return

@@ -71,9 +71,9 @@ func (m *Manager) status(e *entry) Status {
 		}
 	case m.isReady(e) || e.db.Phase == Ready && e.op == nil:
 		s.State, s.Reason = StateReady, ""
-	case e.db.Phase == Failed:
+	case e.db.Phase == Failed && e.doubt() == 0:
 		s.State = StateFailed
-	case e.db.Phase == Starting || e.db.Phase == Missing:
+	case e.db.Phase == Starting || e.db.Phase == Missing || e.db.Phase == Failed:
 		s.State = StateCreating
 	default:
 		s.State = StateNone
