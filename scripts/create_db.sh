@@ -25,13 +25,24 @@ done
 # The id as a JSON string; control characters but newline and tab are not for a shell.
 json=$(printf '%s' "$user" | sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/	/\\t/g' | awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }')
 
-# A create may take 17 s; 429 and 503 say when to come again, and curl obeys Retry-After.
-answer=$(curl --silent --show-error --retry 5 --max-time 120 \
-	--cacert "$SQLFLOW_PLAYGROUND_SERVER_CA" --key "$SQLFLOW_PLAYGROUND_CLIENT_KEY" --cert "$SQLFLOW_PLAYGROUND_CLIENT_CERT" \
-	--header 'Content-Type: application/json' --data-binary "{\"user_id\": \"$json\"}" --write-out '\n%{http_code}' \
-	"${SQLFLOW_PLAYGROUND_SERVRE%/}/api/create_db") || exit 3
-status=$(printf '%s\n' "$answer" | tail -n 1)
-body=$(printf '%s\n' "$answer" | sed '$d')
+# A create may take 17 s; 429 and 503 say when to come again, all else is final.
+tries=0
+while :; do
+	answer=$(curl --silent --show-error --max-time 60 \
+		--cacert "$SQLFLOW_PLAYGROUND_SERVER_CA" --key "$SQLFLOW_PLAYGROUND_CLIENT_KEY" --cert "$SQLFLOW_PLAYGROUND_CLIENT_CERT" \
+		--header 'Content-Type: application/json' --data-binary "{\"user_id\": \"$json\"}" --write-out '\n%{http_code} %header{retry-after}' \
+		"${SQLFLOW_PLAYGROUND_SERVRE%/}/api/create_db") || exit 3
+	told=$(printf '%s\n' "$answer" | tail -n 1)
+	body=$(printf '%s\n' "$answer" | sed '$d')
+	status=${told%% *}
+	wait=${told#* }
+	case $status in 429 | 503) ;; *) break ;; esac
+	tries=$((tries + 1))
+	[ "$tries" -lt 20 ] || break
+	case $wait in '' | *[!0-9]*) wait=5 ;; esac # curl before 7.84 does not tell
+	[ ! -t 2 ] || echo "create_db.sh: the server is not ready, again in ${wait}s" >&2
+	sleep "$wait"
+done
 if [ "$status" != 200 ]; then
 	printf '%s\n' "$body" >&2
 	exit 1
