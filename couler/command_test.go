@@ -79,25 +79,30 @@ func TestAFailingStepKeepsItsExitCodeAndWaitsAndLogs(t *testing.T) {
 	t.Parallel()
 	folder := stepFolder(t)
 	for _, code := range []int{0, 3} {
-		log := filepath.Join(t.TempDir(), "logs", "step.log")
-		file := filepath.Join(t.TempDir(), "sql")
-		environ := []string{"SQL_FILE=" + file, fmt.Sprint("EXIT_CODE=", code)}
-
-		w := couler.Workflow{LogFile: log, ExitWait: time.Second}
-		before := time.Now()
-		got := execute(t, folder, w.Argv(&couler.Step{SQL: "SELECT '$'"}), environ...)
-		if got.code != code || !strings.Contains(got.output, "ran on stdout") {
-			t.Errorf("got %+v, want exit code %d and the output", got, code)
-		}
-		if waited := time.Since(before); waited < time.Second {
-			t.Errorf("with exit code %d it ended after %v, want a second at least", code, waited)
-		}
-		if got := readFile(t, log); !strings.Contains(got, "ran on stdout") || !strings.Contains(got, "ran on stderr") {
-			t.Errorf("the log file holds %q", got)
-		}
-		w.LogFile = ""
-		if got := execute(t, folder, w.Argv(&couler.Step{SQL: "SELECT 1"}), environ...); got.code != code {
-			t.Errorf("without log file: got %+v, want exit code %d", got, code)
+		for _, logs := range []bool{true, false} {
+			t.Run(fmt.Sprintf("exit code %d, log file %v", code, logs), func(t *testing.T) {
+				t.Parallel()
+				log := filepath.Join(t.TempDir(), "logs", "step.log")
+				environ := []string{"SQL_FILE=" + filepath.Join(t.TempDir(), "sql"), fmt.Sprint("EXIT_CODE=", code)}
+				w := couler.Workflow{ExitWait: time.Second}
+				if logs {
+					w.LogFile = log
+				}
+				before := time.Now()
+				got := execute(t, folder, w.Argv(&couler.Step{SQL: "SELECT '$'"}), environ...)
+				if got.code != code || !strings.Contains(got.output, "ran on stdout") {
+					t.Errorf("got %+v, want exit code %d and the output", got, code)
+				}
+				if waited := time.Since(before); waited < time.Second {
+					t.Errorf("it ended after %v, want a second at least", waited)
+				}
+				if !logs {
+					return
+				}
+				if got := readFile(t, log); !strings.Contains(got, "ran on stdout") || !strings.Contains(got, "ran on stderr") {
+					t.Errorf("the log file holds %q", got)
+				}
+			})
 		}
 	}
 }

@@ -30,12 +30,12 @@ func TestRealServer(t *testing.T) {
 	}
 
 	// A server takes a moment to notice that a connection has ended.
-	quiet := func() playground.Activity {
+	with := func(clients int64) playground.Activity {
 		t.Helper()
 		a := activity()
-		for deadline := time.Now().Add(10 * time.Second); a.Threads != 0; a = activity() {
+		for deadline := time.Now().Add(10 * time.Second); a.Threads != clients; a = activity() {
 			if time.Now().After(deadline) {
-				t.Fatalf("Activity = %+v and nobody is connected", a)
+				t.Fatalf("Activity = %+v and %d clients are connected", a, clients)
 			}
 		}
 		return a
@@ -44,7 +44,7 @@ func TestRealServer(t *testing.T) {
 	if err := p.Ping(t.Context(), server.address); err != nil {
 		t.Fatalf("Ping: %v", err)
 	}
-	idle := quiet()
+	idle := with(0)
 
 	t.Run("our own calls leave no trace", func(t *testing.T) {
 		var wg sync.WaitGroup
@@ -59,19 +59,19 @@ func TestRealServer(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := quiet(); got != idle {
+		if got := with(0); got != idle {
 			t.Errorf("Activity = %+v after our own calls, was %+v", got, idle)
 		}
 	})
 
 	t.Run("a client is seen, while it is there and after", func(t *testing.T) {
 		client := connect(t, server.address)
-		got := activity()
-		if got.Threads != 1 || got.Connections != idle.Connections+1 {
+		got := with(1)
+		if got.Connections != idle.Connections+1 {
 			t.Errorf("Activity = %+v with one client, was %+v", got, idle)
 		}
 		client.Close()
-		got = quiet()
+		got = with(0)
 		if got.Connections != idle.Connections+1 {
 			t.Errorf("Connections = %d after one client, was %d", got.Connections, idle.Connections)
 		}
