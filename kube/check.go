@@ -25,7 +25,10 @@ func (r *Runner) CurrentNamespace(ctx context.Context) (string, error) {
 		return r.o.Namespace, nil
 	}
 	text, err := r.Run(ctx, nil, "config", "view", "--minify", "--output=jsonpath={.contexts[0].context.namespace}")
-	if ReasonOf(err) == Missing || ctx.Err() != nil {
+	switch {
+	case ReasonOf(err) == Missing:
+		return "", noKubectl(err)
+	case ctx.Err() != nil:
 		return "", err
 	}
 	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
@@ -54,6 +57,10 @@ func (r *Runner) ClientVersion(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("%s version printed %.80q", r.o.Path, text)
 	}
 	return v.ClientVersion.GitVersion, nil
+}
+
+func noKubectl(err error) error {
+	return fmt.Errorf("there is no kubectl to run: install it, or name it with --kubectl: %w", err)
 }
 
 // permission is a verb on a resource that a Cluster needs.
@@ -93,9 +100,9 @@ func (c *Cluster) Check(ctx context.Context) error {
 	version, err := c.o.Runner.ClientVersion(ctx)
 	if err != nil {
 		if ReasonOf(err) == Missing {
-			return fmt.Errorf("there is no kubectl to run: install it, or name it with --kubectl: %w", err)
+			return noKubectl(err)
 		}
-		return fmt.Errorf("kubectl does not run: %w", err)
+		return fmt.Errorf("kubectl does not run: repair it, or name another with --kubectl: %w", err)
 	}
 	c.o.Log.WithField("kubectl", version).Debug("found kubectl")
 	if _, err := c.o.Runner.Run(ctx, nil, "get", "--raw", "/version"); err != nil {

@@ -34,11 +34,11 @@ func TestCheckSaysWhatToDo(t *testing.T) {
 		{"no kubectl", func(b *bed) { b.options.Path = "/nowhere/kubectl" }, "there is no kubectl to run: install it, or name it with --kubectl"},
 		{"kubectl is broken", func(b *bed) {
 			plant(b, fakekubectl.Fault{Match: "version --client", Do: "fail", Stderr: "Segmentation fault"})
-		}, "kubectl does not run"},
+		}, "kubectl does not run: repair it, or name another with --kubectl: "},
 		{"kubectl hangs", func(b *bed) {
 			b.options.Timeout = 300 * time.Millisecond
 			plant(b, fakekubectl.Fault{Match: "version --client", Do: "hang"})
-		}, "kubectl does not run"},
+		}, "kubectl does not run: repair it, or name another with --kubectl: "},
 		{"no cluster", func(b *bed) { b.fake.Down() }, "the cluster does not answer: check KUBECONFIG and --context, or run with --backend=embedded"},
 		{"no permission", func(b *bed) {
 			b.fake.Set(func(s *fakekubectl.Settings) { s.Denied = []string{"create pods", "watch leases"} })

@@ -110,7 +110,7 @@ func noStrays(dir string) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("template folder: %w", err)
+		return fmt.Errorf("cannot read the template folder: %w: name another by --template_dir, or none", err)
 	}
 	for _, e := range entries {
 		known := false

@@ -225,8 +225,8 @@ func TestFolderOfTemplates(t *testing.T) {
 	t.Parallel()
 	t.Run("missing", func(t *testing.T) {
 		t.Parallel()
-		if _, err := templates.Load(filepath.Join(t.TempDir(), "none")); err == nil {
-			t.Error("a folder that is not there was taken")
+		if _, err := templates.Load(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "--template_dir") {
+			t.Errorf("of a folder that is not there: %v", err)
 		}
 	})
 	t.Run("misspelt", func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestFilesThatDoNotFitStopTheStart(t *testing.T) {
 			s.write(t, certFile, old.PEM)
 			s.write(t, keyFile, old.Key)
 		}, []string{certFile, "expired on", "keytool renew server"}},
-		{"list is garbage", func(t *testing.T, s *store) { s.write(t, crlFile, []byte("garbage")) }, []string{"revocation list", crlFile, "not usable"}},
+		{"list is garbage", func(t *testing.T, s *store) { s.write(t, crlFile, []byte("garbage")) }, []string{"revocation list", crlFile, "backup"}},
 		{"list of another CA", func(t *testing.T, s *store) {
 			s.write(t, crlFile, tlstest.NewAuthority(t, "other CA").RevocationList(t))
 		}, []string{crlFile, "another authority"}},
@@ -66,6 +67,9 @@ func TestFilesThatDoNotFitStopTheStart(t *testing.T) {
 				if !strings.Contains(err.Error(), want) {
 					t.Errorf("error %q does not say %q", err, want)
 				}
+			}
+			if advice := regexp.MustCompile(`--\w+|keytool \w+`); !advice.MatchString(err.Error()) {
+				t.Errorf("error %q does not say what to do", err)
 			}
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("error has several lines: %q", err)

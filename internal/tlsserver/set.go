@@ -46,18 +46,19 @@ func (s *Server) read() (files, error) {
 	for _, file := range []struct {
 		what, path string
 		to         *[]byte
+		hint       string
 	}{
-		{"CA certificate", s.CAFile, &f.ca},
-		{"server certificate", s.CertFile, &f.cert},
-		{"server key", s.KeyFile, &f.key},
-		{"revocation list", s.CRLFile, &f.crl},
+		{"CA certificate", s.CAFile, &f.ca, "name another by --ca_crt, or make one (keytool init)"},
+		{"server certificate", s.CertFile, &f.cert, "name another by --server_crt, or make one (keytool server)"},
+		{"server key", s.KeyFile, &f.key, "name another by --server_key, or make one (keytool server)"},
+		{"revocation list", s.CRLFile, &f.crl, "name another by --crl, or have the key tool write it anew (keytool renew server)"},
 	} {
 		if file.path == "" {
 			continue
 		}
 		content, err := readFile(file.path)
 		if err != nil {
-			return files{}, fmt.Errorf("cannot read the %s: %w", file.what, err)
+			return files{}, fmt.Errorf("cannot read the %s: %w: %s", file.what, err, file.hint)
 		}
 		*file.to = content
 	}
@@ -85,7 +86,7 @@ func (s *Server) build(f files) (*set, error) {
 	now := s.Now()
 	cas, err := parseCertificates(f.ca)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a CA certificate in PEM: %w", s.CAFile, err)
+		return nil, fmt.Errorf("%s is not a CA certificate in PEM: %w: give --ca_crt the authority's (keytool check)", s.CAFile, err)
 	}
 	roots := x509.NewCertPool()
 	for _, ca := range cas {
@@ -105,7 +106,7 @@ func (s *Server) build(f files) (*set, error) {
 	made := &set{digest: f.digest(), loaded: now, cas: cas, leaf: pair.Leaf}
 	if s.CRLFile != "" {
 		if made.revocations, err = s.ParseCRL(f.crl, cas); err != nil {
-			return nil, fmt.Errorf("the revocation list %s is not usable: %w", s.CRLFile, err)
+			return nil, fmt.Errorf("the revocation list %s: %w: bring it back from a backup (keytool check)", s.CRLFile, err)
 		}
 	}
 	made.config = &tls.Config{
@@ -124,17 +125,18 @@ func (s *Server) build(f files) (*set, error) {
 
 func (s *Server) keyPair(f files) (tls.Certificate, error) {
 	if _, err := parseCertificates(f.cert); err != nil {
-		return tls.Certificate{}, fmt.Errorf("%s is not a certificate in PEM: %w", s.CertFile, err)
+		return tls.Certificate{}, fmt.Errorf("%s is not a certificate in PEM: %w: give --server_crt the server's (keytool check)", s.CertFile, err)
 	}
 	pair, err := tls.X509KeyPair(f.cert, f.key)
 	if err == nil {
 		return pair, nil
 	}
 	if block, _ := pem.Decode(f.key); block == nil {
-		return tls.Certificate{}, fmt.Errorf("%s is not a private key in PEM", s.KeyFile)
+		return tls.Certificate{}, fmt.Errorf("%s is not a private key in PEM: give --server_key the server's (keytool check)", s.KeyFile)
 	}
 	// crypto/tls has no error types for these; its text says mismatch or format.
-	return tls.Certificate{}, fmt.Errorf("the key %s does not fit the certificate %s: %w", s.KeyFile, s.CertFile, err)
+	return tls.Certificate{}, fmt.Errorf("the key %s does not fit the certificate %s: %w: give both of the same server, or make them anew (keytool server --force)",
+		s.KeyFile, s.CertFile, err)
 }
 
 // checkLeaf verifies the server's certificate as its clients will.
