@@ -82,7 +82,7 @@ when the server cannot be reached.`,
 			return err
 		})
 	sub.Flags().BoolVar(&f.export, "export", false, "print `export SQLFLOW_DATASOURCE=...` for eval")
-	sub.Flags().DurationVar(&f.wait, "wait", 5*time.Minute, "how long to go on asking a server that says to come again")
+	sub.Flags().DurationVar(&f.wait, "wait", 5*time.Minute, "how long to go on asking a server that says to come again; 0: ask once")
 	sub.MarkFlagsMutuallyExclusive("export", "json")
 
 	add("heart_beat", "Keep the database with one heart beat", true,
@@ -166,7 +166,7 @@ func (f *clientFlags) connect(c *cobra.Command, w World) (*client.Client, string
 	if f.envFile != "" {
 		beside(f.envFile, &o.CAFile, &o.CertFile, &o.KeyFile)
 	}
-	o.MaxWait = f.wait
+	o.MaxWait = max(f.wait, time.Nanosecond) // 0 would be no bound
 	f.live = newLive(w.Err)
 	o.OnWait = waiting(c.ErrOrStderr(), f.live)
 	to, err := client.New(o)
