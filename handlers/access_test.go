@@ -154,7 +154,8 @@ func TestACutOffIsAudited(t *testing.T) {
 		t.Fatal("got an answer")
 	}
 	entry := g.log.find(t, "the cut off", func(e *logrus.Entry) bool { return e.Data["result"] == "cut_off" })
-	if entry.Data["audit"] != "revoked" || entry.Data["serial"] != pair.Cert.SerialNumber.Text(16) || entry.Data["name"] != "ann" {
+	if entry.Data["audit"] != "revoked" || entry.Data["serial"] != pair.Cert.SerialNumber.Text(16) || entry.Data["name"] != "ann" ||
+		entry.Data["user"] != `"ann"` || entry.Data["request_id"] == nil || entry.Data["seconds"] == nil {
 		t.Errorf("got %v", entry.Data)
 	}
 }

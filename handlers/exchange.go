@@ -150,14 +150,20 @@ func (a *API) log(rt *route, x *exchange) {
 
 // cutOff audits a request whose certificate is no longer good, and ends the connection.
 func (a *API) cutOff(x *exchange, conn *connection, err error) {
-	a.Log.WithFields(logrus.Fields{
-		"audit":  "revoked",
-		"result": "cut_off",
-		"remote": x.r.RemoteAddr,
-		"serial": conn.client.Serial,
-		"name":   bounded(conn.client.Name),
-		"error":  bounded(err.Error()),
-	}).Warn("connection closed: its certificate is no longer accepted")
+	fields := logrus.Fields{
+		"audit":      "revoked",
+		"result":     "cut_off",
+		"request_id": a.newID(), // the client never hears of it
+		"remote":     x.r.RemoteAddr,
+		"serial":     conn.client.Serial,
+		"name":       bounded(conn.client.Name),
+		"seconds":    a.Now().Sub(x.began).Seconds(),
+		"error":      bounded(err.Error()),
+	}
+	if conn.client.User != "" {
+		fields["user"] = conn.client.User.String()
+	}
+	a.Log.WithFields(fields).Warn("connection closed: its certificate is no longer accepted")
 	conn.close()
 	// The server's way to end a connection without an answer.
 	panic(http.ErrAbortHandler)

@@ -90,6 +90,13 @@ func newRoot(w World) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage("%v; see `%s --help`", err, c.CommandPath())
 	})
+	// Cobra finds these last and does not say that they are the command line's fault.
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		if err := errors.Join(c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
+			return usage("%v; see `%s --help`", err, c.CommandPath())
+		}
+		return nil
+	}
 	root.AddCommand(newDemo(w), newKeytool(w), newClient(w), newWorkflow(w))
 	return root
 }

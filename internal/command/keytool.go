@@ -119,7 +119,7 @@ server's certificate, and for every client a folder to send.`,
 			if f.json {
 				return printJSON(c.OutOrStdout(), got)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "revoked %s: %d certificates now, %d before; a running server reads %s by itself\n",
+			_, err = fmt.Fprintf(c.OutOrStdout(), "revoked %s (certificates: %d now, %d before); a running server reads %s by itself\n",
 				got.Name, len(got.Serials), len(got.Earlier), got.CRL)
 			return err
 		})
@@ -153,7 +153,7 @@ server's certificate, and for every client a folder to send.`,
 				}
 			}
 			if len(problems) > 0 {
-				return fmt.Errorf("%d problems in the key store %s", len(problems), f.dir)
+				return fmt.Errorf("problems in the key store %s: %d", f.dir, len(problems))
 			}
 			if !f.json {
 				fmt.Fprintf(c.OutOrStdout(), "%s: nothing is wrong\n", f.dir)
