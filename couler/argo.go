@@ -6,79 +6,15 @@ import (
 	"time"
 )
 
-// argo builds an argoproj.io/v1alpha1 Workflow: a template per step, and one
-// that puts them in order, as steps when they run one by one and as a DAG
-// otherwise (argo-workflows v3.7, docs/fields.md).
-func (w *Workflow) argo() (object, error) {
-	env, err := w.envWriter()
-	if err != nil {
-		return nil, err
-	}
-	spec := object{{"entrypoint", entrypoint}}
-	if w.ServiceAccount != "" {
-		spec = append(spec, field{"serviceAccountName", w.ServiceAccount})
-	}
-	if w.Timeout > 0 {
-		spec = append(spec, field{"activeDeadlineSeconds", seconds(w.Timeout)})
-	}
-	if w.TTL > 0 {
-		spec = append(spec, field{"ttlStrategy", object{{"secondsAfterCompletion", seconds(w.TTL)}}})
-	}
-	if w.OnExit != nil {
-		spec = append(spec, field{"onExit", w.OnExit.Name})
-	}
-	if len(w.Volumes) > 0 {
-		spec = append(spec, field{"volumes", w.volumes()})
-	}
-	templates := list{w.argoOrder()}
-	for _, s := range w.AllSteps() {
-		template := object{{"name", s.Name}}
-		if s.Timeout > 0 {
-			template = append(template, field{"activeDeadlineSeconds", seconds(s.Timeout)})
-		}
-		if s.Retries > 0 {
-			// Always, for a pod lost with its node is an error to
-			// Argo and not a failure; Tekton retries both.
-			template = append(template, field{"retryStrategy", object{
-				{"limit", strconv.Itoa(s.Retries)},
-				{"retryPolicy", "Always"},
-			}})
-		}
-		container := object{{"image", s.Image}, {"command", w.command(s)}}
-		container = append(container, env(s, "{{workflow.status}}")...)
-		container = append(container, s.containerFields("resources")...)
-		templates = append(templates, marked{s, append(template, field{"container", container})})
-	}
-	return object{
-		{"apiVersion", "argoproj.io/v1alpha1"},
-		{"kind", "Workflow"},
-		{"metadata", w.metadata()},
-		{"spec", append(spec, field{"templates", templates})},
-	}, nil
+// argoStatus is how Argo tells the exit step the workflow's fate.
+const argoStatus = "{{workflow.status}}"
+
+// argo writes an argoproj.io/v1alpha1 Workflow.
+func (w *Workflow) argo(limit int) ([]byte, error) {
+	return w.manifest(argoYAML(), argoStatus, readArgo, limit)
 }
 
-// argoOrder is the template that orders the others.
-func (w *Workflow) argoOrder() object {
-	members := make(list, 0, len(w.Steps))
-	if w.sequential() {
-		for i := range w.Steps {
-			name := w.Steps[i].Name
-			members = append(members, list{object{{"name", name}, {"template", name}}})
-		}
-		return object{{"name", entrypoint}, {"steps", members}}
-	}
-	for i := range w.Steps {
-		s := &w.Steps[i]
-		task := object{{"name", s.Name}, {"template", s.Name}}
-		if len(s.After) > 0 {
-			task = append(task, field{"dependencies", strings2list(s.After)})
-		}
-		members = append(members, task)
-	}
-	return object{{"name", entrypoint}, {"dag", object{{"tasks", members}}}}
-}
-
-// argoWorkflow is what argo writes, to read it back. Unknown fields are errors.
+// argoWorkflow is what argo writes (templates/argo_workflow.yaml), to read it back. Unknown fields are errors.
 type argoWorkflow struct {
 	APIVersion string `yaml:"apiVersion"`
 	Kind       string
@@ -149,7 +85,7 @@ func readArgo(text []byte) (*Workflow, error) {
 		after[task.Name] = task.Dependencies
 	}
 	for _, t := range a.Spec.Templates[1:] {
-		s := t.Container.step(t.Name, "{{workflow.status}}")
+		s := t.Container.step(t.Name, argoStatus)
 		s.Timeout = time.Duration(t.ActiveDeadlineSeconds) * time.Second
 		if t.RetryStrategy.Limit != "" {
 			retries, err := strconv.Atoi(t.RetryStrategy.Limit)

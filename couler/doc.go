@@ -19,6 +19,9 @@
 // Loops and conditions are left out on purpose: what a workflow does is known
 // before it starts.
 //
+// What the engines are given stands in templates (package templates). YAML is read
+// back and compared with the workflow before it is given away.
+//
 // # Text reaches the step as it was written
 //
 // Argo evaluates {{...}}, Tekton replaces $(...), the kubelet expands $(VAR)

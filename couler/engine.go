@@ -38,11 +38,11 @@ func (w *Workflow) Emit(engine Engine) ([]byte, error) {
 	}
 	switch engine {
 	case Argo:
-		return w.emitYAML(w.argo, readArgo, MaxManifest)
+		return w.argo(MaxManifest)
 	case Tekton:
-		return w.emitYAML(w.tekton, w.readTekton, MaxManifest)
+		return w.tekton(MaxManifest)
 	case Python:
-		return w.python(), nil
+		return w.python()
 	}
 	return nil, fmt.Errorf("nothing is written for the engine %q", engine)
 }

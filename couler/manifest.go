@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"text/template"
 
 	"sqlflow.org/sqlflow_playground/couler/quote"
 )
@@ -14,22 +15,11 @@ import (
 // (core/utils.py) refused more than this.
 const MaxManifest = 1_573_000
 
-// emitYAML writes a document, checks its size (a limit of 0 is none), and reads
-// it back.
-func (w *Workflow) emitYAML(build func() (object, error), read func([]byte) (*Workflow, error), limit int) ([]byte, error) {
-	o, err := build()
+// manifest writes the workflow by an engine's template, and reads that back.
+func (w *Workflow) manifest(t *template.Template, status string, read func([]byte) (*Workflow, error), limit int) ([]byte, error) {
+	text, err := w.write(t, status, limit)
 	if err != nil {
 		return nil, err
-	}
-	out := &writer{limit: limit}
-	text := out.document(o)
-	if out.overAt {
-		p := &Problem{Text: fmt.Sprintf("the workflow is too large: %d bytes, and the API server takes about %d; cut the program into several", len(text)-out.comments, MaxManifest)}
-		if out.over != nil {
-			p.Step, p.Line = out.over.Name, out.over.Line
-			p.Text = "with this step " + p.Text
-		}
-		return nil, p
 	}
 	back, err := read(text)
 	if err == nil {
@@ -41,27 +31,81 @@ func (w *Workflow) emitYAML(build func() (object, error), read func([]byte) (*Wo
 	return text, nil
 }
 
-// Both engines use Kubernetes' own containers and volumes, but for a name.
-
-func (w *Workflow) metadata() object {
-	m := object{{"generateName", w.Name}}
-	if w.Namespace != "" {
-		m = append(m, field{"namespace", w.Namespace})
+// write fills in an engine's template and checks the size of what comes out (a
+// limit of 0 is none). The exit step is told how the workflow ended by the
+// engine's own expression for it, status.
+func (w *Workflow) write(t *template.Template, status string, limit int) ([]byte, error) {
+	p, err := w.page(status)
+	if err != nil {
+		return nil, err
 	}
-	if len(w.Labels) > 0 {
-		m = append(m, field{"labels", texts(w.Labels)})
+	out := &sheet{limit: limit}
+	text, err := out.fill(t, p)
+	if err != nil || !out.full {
+		return text, err
 	}
-	if len(w.Annotations) > 0 {
-		m = append(m, field{"annotations", texts(w.Annotations)})
+	problem := &Problem{Text: fmt.Sprintf("the workflow is too large: %d bytes, and the API server takes about %d; cut the program into several", out.sent(), MaxManifest)}
+	if out.last != nil {
+		problem.Step, problem.Line = out.last.Name, out.last.Line
+		problem.Text = "with this step " + problem.Text
 	}
-	return m
+	return nil, problem
 }
 
-// command is a step's argument vector, with a comment before the argument that
-// cannot be read.
-func (w *Workflow) command(s *Step) list {
+// page is what the templates of the engines see of a workflow.
+type page struct {
+	*Workflow
+	Entrypoint string // Argo's name for the template that orders the others
+	Sequential bool   // the steps run one by one in the order they stand
+	Ordered    []*stepPage
+	Exit       *stepPage   // nil for none
+	All        []*stepPage // Ordered and Exit
+}
+
+// stepPage is what they see of a step. Its Env is as the engine is to have it:
+// what a Secret carries is From, and has no Value.
+type stepPage struct {
+	*Step
+	Argv    []argument
+	Env     []EnvVar
+	Volumes []Volume
+	Last    bool // it is the exit step
+}
+
+// argument is an element of a command, with a comment before one that cannot
+// be read.
+type argument struct {
+	Text    string
+	Comment []string
+}
+
+func (w *Workflow) page(status string) (*page, error) {
+	if err := w.uncarried(); err != nil {
+		return nil, err
+	}
+	v := w.vault()
+	p := &page{Workflow: w, Entrypoint: entrypoint, Sequential: w.sequential()}
+	for _, s := range w.AllSteps() {
+		step := &stepPage{Step: s, Argv: w.arguments(s), Env: v.env(s, w.Secret), Volumes: w.Volumes}
+		p.All = append(p.All, step)
+		if s == w.OnExit {
+			step.Last = true
+			step.Env = append(step.Env, EnvVar{Name: StatusVariable, Value: status})
+			p.Exit = step
+			continue
+		}
+		p.Ordered = append(p.Ordered, step)
+	}
+	return p, nil
+}
+
+// arguments gives a step's argument vector.
+func (w *Workflow) arguments(s *Step) []argument {
 	argv := w.Argv(s)
-	l := strings2list(argv)
+	all := make([]argument, len(argv))
+	for i, text := range argv {
+		all[i].Text = text
+	}
 	var text string
 	switch {
 	case s.SQL != "" && !quote.Plain(s.SQL):
@@ -72,102 +116,27 @@ func (w *Workflow) command(s *Step) list {
 		text = strings.Join(s.Command, " ")
 	}
 	if text != "" {
-		l[len(l)-1] = commented{quote.Comment(text), l[len(l)-1]}
+		all[len(all)-1].Comment = quote.Comment(text)
 	}
-	return l
+	return all
 }
 
-// envWriter gives the env field of a step's container, if it has one. To the
-// exit step it tells the status by the engine's own expression.
-type envWriter func(s *Step, status string) object
-
-func (w *Workflow) envWriter() (envWriter, error) {
-	v := w.vault()
-	if w.Secret == "" {
-		var problems []error
-		for _, s := range w.AllSteps() {
-			for _, e := range s.Env {
-				if e.From != (SecretKey{}) {
-					continue
-				}
-				if why := uncarried(e.value()); why != "" {
-					problems = append(problems, &Problem{Line: s.Line, Step: s.Name,
-						Text: fmt.Sprintf("environment variable %s cannot stand in the YAML: %s; it needs the workflow's secret", e.Name, why)})
-				}
-			}
-		}
-		if len(problems) > 0 {
-			return nil, errors.Join(problems...)
-		}
+// uncarried refuses, without a Secret, the variables that would need one.
+func (w *Workflow) uncarried() error {
+	if w.Secret != "" {
+		return nil
 	}
-	return func(s *Step, status string) object {
-		env := make(list, 0, len(s.Env)+1)
+	var problems []error
+	for _, s := range w.AllSteps() {
 		for _, e := range s.Env {
-			from := e.From
-			if key, ok := v.keys[stepVariable{s.Name, e.Name}]; ok {
-				from = SecretKey{w.Secret, key}
-			}
-			if from == (SecretKey{}) {
-				env = append(env, object{{"name", e.Name}, {"value", e.value()}})
+			if e.From != (SecretKey{}) {
 				continue
 			}
-			ref := object{{"name", from.Name}, {"key", from.Key}}
-			env = append(env, object{{"name", e.Name}, {"valueFrom", object{{"secretKeyRef", ref}}}})
-		}
-		if s == w.OnExit {
-			env = append(env, object{{"name", StatusVariable}, {"value", status}})
-		}
-		if len(env) == 0 {
-			return nil
-		}
-		return object{{"env", env}}
-	}, nil
-}
-
-// containerFields are what follows a container's env.
-func (s *Step) containerFields(resources string) object {
-	var o object
-	if len(s.Resources) > 0 {
-		r := texts(s.Resources)
-		o = append(o, field{resources, object{{"requests", r}, {"limits", r}}})
-	}
-	if len(s.Mounts) > 0 {
-		mounts := make(list, 0, len(s.Mounts))
-		for _, m := range s.Mounts {
-			mount := object{{"name", m.Volume}, {"mountPath", m.Path}}
-			if m.ReadOnly {
-				mount = append(mount, field{"readOnly", true})
+			if why := uncarried(e.value()); why != "" {
+				problems = append(problems, &Problem{Line: s.Line, Step: s.Name,
+					Text: fmt.Sprintf("environment variable %s cannot stand in the YAML: %s; it needs the workflow's secret", e.Name, why)})
 			}
-			mounts = append(mounts, mount)
 		}
-		o = append(o, field{"volumeMounts", mounts})
 	}
-	return o
-}
-
-func (w *Workflow) volumes() list {
-	l := make(list, 0, len(w.Volumes))
-	for _, v := range w.Volumes {
-		o := object{{"name", v.Name}}
-		switch {
-		case v.Claim != "":
-			o = append(o, field{"persistentVolumeClaim", object{{"claimName", v.Claim}}})
-		case v.SecretName != "":
-			o = append(o, field{"secret", object{{"secretName", v.SecretName}}})
-		case v.ConfigMap != "":
-			o = append(o, field{"configMap", object{{"name", v.ConfigMap}}})
-		default:
-			o = append(o, field{"emptyDir", object{}})
-		}
-		l = append(l, o)
-	}
-	return l
-}
-
-func strings2list(texts []string) list {
-	l := make(list, len(texts))
-	for i, text := range texts {
-		l[i] = text
-	}
-	return l
+	return errors.Join(problems...)
 }

@@ -1,110 +1,118 @@
 package couler
 
 import (
-	_ "embed"
 	"fmt"
 	"strconv"
 	"strings"
+	"text/template"
 
 	"sqlflow.org/sqlflow_playground/couler/quote"
 )
-
-// prelude is the part of a Python program that is the same in all of them.
-//
-//go:embed prelude.py
-var prelude string
 
 // python writes one program for Python 3.8 or later that needs nothing else but
 // the program "step": a function for each step, called one by one. Images,
 // resources, volumes, log file and exit wait are left out, for there is no
 // container. Credentials are not in the text but taken from the environment,
 // unless the workflow has no Secret.
-func (w *Workflow) python() []byte {
-	p := &pythonWriter{w: w, envs: map[string]string{}}
-	p.b.WriteString("#!/usr/bin/env python3\n")
-	fmt.Fprintf(&p.b, "\"\"\"The workflow %s as one program: %d steps, called one by one.\n\n", strings.TrimSuffix(w.Name, "-"), len(w.Steps))
-	p.b.WriteString("Made by sqlflow_playground. SQL is run by the program \"step\", which must be in PATH.\n\"\"\"\n")
-	p.b.WriteString(prelude)
+func (w *Workflow) python() ([]byte, error) {
+	p := &pythonPage{Workflow: w, Title: strings.TrimSuffix(w.Name, "-")}
+	known := map[string]string{} // by an environment, the name it has
 	for i := range w.Steps {
-		p.function("step_entry_"+strconv.Itoa(i+1), &w.Steps[i])
+		s := &pythonStep{Step: &w.Steps[i], Entry: "step_entry_" + strconv.Itoa(i+1)}
+		s.EnvName = p.env("ENV_"+strconv.Itoa(len(p.Envs)+1), s.Step, known)
+		p.Functions = append(p.Functions, s)
 	}
-	if w.OnExit != nil {
-		p.function("exit_entry", w.OnExit)
-	}
-	var calls strings.Builder
 	for _, i := range w.Order() {
-		calls.WriteString("    " + p.step("step_entry_"+strconv.Itoa(i+1), &w.Steps[i]) + ",\n")
+		p.Calls = append(p.Calls, p.Functions[i])
 	}
-	exit := "None"
 	if w.OnExit != nil {
-		exit = p.step("exit_entry", w.OnExit)
+		// A dictionary of its own, for it gets the status too.
+		p.Exit = &pythonStep{Step: w.OnExit, Entry: "exit_entry", EnvName: p.env("EXIT_ENV", w.OnExit, map[string]string{})}
+		p.Functions = append(p.Functions, p.Exit)
 	}
-	p.b.WriteString("\n")
-	p.b.WriteString(p.definitions.String())
-	fmt.Fprintf(&p.b, "\nSTEPS = [\n%s]\n\nEXIT = %s\n\nif __name__ == \"__main__\":\n    sys.exit(main(STEPS, EXIT, timeout=%d))\n", calls.String(), exit, seconds(w.Timeout))
-	return []byte(p.b.String())
+	return (&sheet{}).fill(pythonText(), p)
 }
 
-type pythonWriter struct {
-	w           *Workflow
-	b           strings.Builder
-	definitions strings.Builder
-	envs        map[string]string // by an environment's text, the name it is given
+// pythonPage is what templates/python_program.py sees of a workflow.
+type pythonPage struct {
+	*Workflow
+	Title     string
+	Functions []*pythonStep // as they stand in the workflow, the exit step last
+	Envs      []pythonEnv
+	Calls     []*pythonStep // in the order in which they run
+	Exit      *pythonStep   // nil for none
 }
 
-// function writes a step as a function.
-func (p *pythonWriter) function(name string, s *Step) {
-	where := ""
-	if s.Line > 0 {
-		where = fmt.Sprintf(", line %d", s.Line)
+// pythonStep is what it sees of a step.
+type pythonStep struct {
+	*Step
+	Entry   string // its function
+	EnvName string // the dictionary of its variables
+}
+
+// Body is the step's Python inside a function, or nothing when it cannot stand
+// there.
+func (s *pythonStep) Body() string {
+	text, ok := indented(s.Python)
+	if !ok {
+		return ""
 	}
-	fmt.Fprintf(&p.b, "\n\ndef %s():\n    \"\"\"%s%s\"\"\"\n", name, s.Name, where)
-	switch {
-	case s.SQL != "":
-		fmt.Fprintf(&p.b, "    run_sql(\n%s\n    )\n", quote.PythonLines(s.SQL, "        "))
-	case s.Python != "":
-		if text, ok := indented(s.Python); ok {
-			p.b.WriteString(strings.TrimRight(text, "\n") + "\n")
-			return
+	return strings.TrimRight(text, "\n")
+}
+
+// pythonEnv is a dictionary of variables.
+type pythonEnv struct {
+	Name      string
+	Variables []pythonVariable
+}
+
+type pythonVariable struct {
+	Name, Value string
+	Outside     bool // its value is in the environment of the program
+}
+
+// env gives the dictionary of a step's variables: a new one of that name, unless
+// an equal one is known.
+func (p *pythonPage) env(name string, s *Step, known map[string]string) string {
+	if len(s.Env) == 0 {
+		return "{}"
+	}
+	var variables []pythonVariable
+	for _, e := range s.Env {
+		v := pythonVariable{Name: e.Name}
+		v.Outside = e.Hidden != "" && p.Secret != "" || e.From != (SecretKey{}) && e.Hidden == ""
+		if !v.Outside {
+			v.Value = e.value()
 		}
-		fmt.Fprintf(&p.b, "    run_python(\n        %s,\n%s\n    )\n", quote.Python(s.Name), quote.PythonLines(s.Python, "        "))
-	default:
-		p.b.WriteString("    run(\n")
-		for _, a := range s.Command {
-			fmt.Fprintf(&p.b, "        %s,\n", quote.Python(a))
-		}
-		p.b.WriteString("    )\n")
+		variables = append(variables, v)
 	}
-}
-
-// step writes the call of a step.
-func (p *pythonWriter) step(entry string, s *Step) string {
-	return fmt.Sprintf("Step(%s, %s, %s, %d, %d)", quote.Python(s.Name), entry, p.env(s), s.Retries, seconds(s.Timeout))
-}
-
-// env names the dictionary of a step's variables; equal ones are written once.
-func (p *pythonWriter) env(s *Step) string {
-	if s == p.w.OnExit || len(s.Env) == 0 { // the exit step's gets the status
-		return "{" + strings.TrimSpace(p.variables(s, " ")) + "}"
+	text := fmt.Sprintf("%#v", variables)
+	if other, ok := known[text]; ok {
+		return other
 	}
-	text := p.variables(s, "\n    ")
-	name, known := p.envs[text]
-	if !known {
-		name = "ENV_" + strconv.Itoa(len(p.envs)+1)
-		p.envs[text] = name
-		fmt.Fprintf(&p.definitions, "\n%s = {%s\n}\n", name, text)
-	}
+	known[text] = name
+	p.Envs = append(p.Envs, pythonEnv{name, variables})
 	return name
 }
 
-func (p *pythonWriter) variables(s *Step, before string) string {
-	var b strings.Builder
-	for _, e := range s.Env {
-		value := quote.Python(e.value())
-		if hidden := e.Hidden != "" && p.w.Secret != ""; hidden || e.From != (SecretKey{}) && e.Hidden == "" {
-			value = "None"
-		}
-		fmt.Fprintf(&b, "%s%s: %s,", before, quote.Python(e.Name), value)
+// pythonFunctions are what the template of a Python program calls.
+func pythonFunctions() template.FuncMap {
+	asIs := func(text string) string { return text }
+	return template.FuncMap{
+		"quote": pythonValue, "seconds": seconds,
+		"lines": func(text string) string { return quote.PythonLines(text, pythonIndent+pythonIndent) },
+		// What is a name already, and Python that the user wrote.
+		"name": asIs, "body": asIs,
 	}
-	return b.String()
+}
+
+// pythonValue writes a text or a number for Python.
+func pythonValue(value any) (string, error) {
+	switch v := value.(type) {
+	case int:
+		return strconv.Itoa(v), nil
+	case string:
+		return quote.Python(v), nil
+	}
+	return "", fmt.Errorf("no Python for %T", value)
 }

@@ -62,6 +62,23 @@ func (w *Workflow) vault() *vault {
 	return v
 }
 
+// env gives a step's environment as the engine is to have it, with the keys of
+// the workflow's own Secret, whose name is secret.
+func (v *vault) env(s *Step, secret string) []EnvVar {
+	env := make([]EnvVar, 0, len(s.Env)+1)
+	for _, e := range s.Env {
+		shown := EnvVar{Name: e.Name, From: e.From}
+		if key, ok := v.keys[stepVariable{s.Name, e.Name}]; ok {
+			shown.From = SecretKey{secret, key}
+		}
+		if shown.From == (SecretKey{}) {
+			shown.Value = e.value()
+		}
+		env = append(env, shown)
+	}
+	return env
+}
+
 // SecretManifest gives the YAML of the Secret that the emitted workflow refers
 // to, in clear; or nothing, when it refers to none of its own. It must be in
 // the cluster before the workflow is: Tekton gives a step up whose Secret is
@@ -76,28 +93,21 @@ func (w *Workflow) SecretManifest() ([]byte, error) {
 	if len(v.list) == 0 {
 		return nil, nil
 	}
-	metadata := object{{"name", w.Secret}}
-	if w.Namespace != "" {
-		metadata = append(metadata, field{"namespace", w.Namespace})
-	}
-	if len(w.Labels) > 0 {
-		metadata = append(metadata, field{"labels", texts(w.Labels)})
-	}
-	data, size := object{}, 0
+	size := 0
 	for _, key := range v.list {
-		data = append(data, field{key, v.data[key]})
 		size += len(key) + len(v.data[key])
 	}
 	if size > maxSecret {
 		return nil, fmt.Errorf("the steps' credentials and variables take %d bytes, and a secret holds %d", size, maxSecret)
 	}
-	out := new(writer).document(object{
-		{"apiVersion", "v1"},
-		{"kind", "Secret"},
-		{"metadata", metadata},
-		{"type", "Opaque"},
-		{"stringData", data},
-	})
+	out, err := (&sheet{}).fill(secretYAML(), struct {
+		*Workflow
+		Keys   []string
+		Values map[string]string
+	}{w, v.list, v.data})
+	if err != nil {
+		return nil, err
+	}
 	var back struct {
 		Metadata   struct{ Name string }
 		StringData map[string]string `yaml:"stringData"`

@@ -6,73 +6,23 @@ import (
 	"time"
 )
 
-// tekton builds a tekton.dev/v1 PipelineRun with the pipeline inside: a task of
-// one step per step, ordered by runAfter (tektoncd/pipeline v1, docs/pipelineruns.md).
-//
-// Every timeout is written out, "0s" for none: the PipelineRun's own default is
-// an hour, and so is each task's, whatever the PipelineRun says
-// (pkg/apis/pipeline/v1/taskrun_defaults.go), which would kill a training.
-func (w *Workflow) tekton() (object, error) {
-	env, err := w.envWriter()
-	if err != nil {
-		return nil, err
-	}
-	spec := object{}
-	if w.ServiceAccount != "" {
-		spec = append(spec, field{"taskRunTemplate", object{{"serviceAccountName", w.ServiceAccount}}})
-	}
-	spec = append(spec, field{"timeouts", object{{"pipeline", w.Timeout.String()}}})
-	tasks := make(list, 0, len(w.Steps))
-	for i := range w.Steps {
-		s := &w.Steps[i]
-		tasks = append(tasks, marked{s, w.tektonTask(s, env)})
-	}
-	pipeline := object{{"tasks", tasks}}
-	if w.OnExit != nil {
-		pipeline = append(pipeline, field{"finally", list{marked{w.OnExit, w.tektonTask(w.OnExit, env)}}})
-	}
-	return object{
-		{"apiVersion", "tekton.dev/v1"},
-		{"kind", "PipelineRun"},
-		{"metadata", w.metadata()},
-		{"spec", append(spec, field{"pipelineSpec", pipeline})},
-	}, nil
+// What stands in templates/tekton_pipelinerun.yaml: the name of a task's only step, and the
+// parameter through which the exit step learns the workflow's fate, for Tekton tells it
+// only to parameters.
+const (
+	tektonStep   = "main"
+	tektonParam  = "$(params.status)"
+	tektonStatus = "$(tasks.status)"
+)
+
+// tekton writes a tekton.dev/v1 PipelineRun.
+func (w *Workflow) tekton(limit int) ([]byte, error) {
+	return w.manifest(tektonYAML(), tektonParam, w.readTekton, limit)
 }
 
 // mounts tells whether any step mounts a volume.
 func (w *Workflow) mounts() bool {
 	return slices.ContainsFunc(w.AllSteps(), func(s *Step) bool { return len(s.Mounts) > 0 })
-}
-
-const (
-	tektonStep   = "main"
-	tektonParam  = "status"
-	tektonStatus = "$(tasks.status)"
-)
-
-func (w *Workflow) tektonTask(s *Step, env envWriter) object {
-	task := object{{"name", s.Name}}
-	if len(s.After) > 0 {
-		task = append(task, field{"runAfter", strings2list(s.After)})
-	}
-	if s.Retries > 0 {
-		task = append(task, field{"retries", int64(s.Retries)})
-	}
-	task = append(task, field{"timeout", s.Timeout.String()})
-	spec := object{}
-	if s == w.OnExit {
-		// Tekton tells the status only to parameters.
-		task = append(task, field{"params", list{object{{"name", tektonParam}, {"value", tektonStatus}}}})
-		spec = append(spec, field{"params", list{object{{"name", tektonParam}, {"type", "string"}}}})
-	}
-	container := object{{"name", tektonStep}, {"image", s.Image}, {"command", w.command(s)}}
-	container = append(container, env(s, "$(params."+tektonParam+")")...)
-	container = append(container, s.containerFields("computeResources")...)
-	spec = append(spec, field{"steps", list{container}})
-	if len(s.Mounts) > 0 && len(w.Volumes) > 0 {
-		spec = append(spec, field{"volumes", w.volumes()})
-	}
-	return append(task, field{"taskSpec", spec})
 }
 
 // tektonRun is what tekton writes, to read it back. Unknown fields are errors.
@@ -151,7 +101,7 @@ func (t *tektonTask) step(w *Workflow) (*Step, error) {
 	if len(t.TaskSpec.Steps) != 1 || t.TaskSpec.Steps[0].Name != tektonStep {
 		return nil, fmt.Errorf("task %s is not one step", t.Name)
 	}
-	s := t.TaskSpec.Steps[0].step(t.Name, "$(params."+tektonParam+")")
+	s := t.TaskSpec.Steps[0].step(t.Name, tektonParam)
 	s.After, s.Retries = t.RunAfter, t.Retries
 	var err error
 	if s.Timeout, err = time.ParseDuration(t.Timeout); err != nil {

@@ -76,6 +76,7 @@ func (w *Workflow) Validate() error {
 type validator struct {
 	w        *Workflow
 	problems []error
+	seen     string // an image that is one: most steps have the same
 }
 
 func (v *validator) add(s *Step, format string, a ...any) {
@@ -202,9 +203,14 @@ func (v *validator) image(s *Step) {
 		v.add(s, "it has no image")
 		return
 	}
+	if s.Image == v.seen {
+		return
+	}
 	if _, err := reference.ParseNormalizedNamed(s.Image); err != nil || len(s.Image) > 4096 {
 		v.add(s, "%.80q is no image", s.Image)
+		return
 	}
+	v.seen = s.Image
 }
 
 // text refuses what no program can be given.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -61,22 +62,22 @@ func quote(value any) (string, error) {
 	return out.String(), nil
 }
 
-// allQuoted reports the first action that prints something without quote as its
-// last word. Parsing back would find most of what that does, but only for the values
-// that were tried.
-func allQuoted(t *template.Template) error {
+// allQuoted reports the first action that prints something without one of the functions
+// that quote as its last word. Parsing back would find most of what that does, but only
+// for the values that were tried.
+func allQuoted(t *template.Template, quoting ...string) error {
 	for _, each := range t.Templates() {
 		if each.Tree == nil {
 			continue
 		}
-		if err := quotedIn(each.Tree, each.Tree.Root); err != nil {
+		if err := quotedIn(each.Tree, each.Tree.Root, quoting); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func quotedIn(tree *parse.Tree, list *parse.ListNode) error {
+func quotedIn(tree *parse.Tree, list *parse.ListNode, quoting []string) error {
 	if list == nil {
 		return nil
 	}
@@ -84,17 +85,17 @@ func quotedIn(tree *parse.Tree, list *parse.ListNode) error {
 		var err error
 		switch n := node.(type) {
 		case *parse.ActionNode:
-			if !prints(n.Pipe) || endsInQuote(n.Pipe) {
+			if !prints(n.Pipe) || endsIn(n.Pipe, quoting) {
 				continue
 			}
 			where, _ := tree.ErrorContext(n)
 			return fmt.Errorf("%s: %s is printed without quote; write {{ quote VALUE }} and no quotes around it", where, n)
 		case *parse.IfNode:
-			err = bothQuoted(tree, &n.BranchNode)
+			err = bothQuoted(tree, &n.BranchNode, quoting)
 		case *parse.RangeNode:
-			err = bothQuoted(tree, &n.BranchNode)
+			err = bothQuoted(tree, &n.BranchNode, quoting)
 		case *parse.WithNode:
-			err = bothQuoted(tree, &n.BranchNode)
+			err = bothQuoted(tree, &n.BranchNode, quoting)
 		}
 		if err != nil {
 			return err
@@ -103,20 +104,20 @@ func quotedIn(tree *parse.Tree, list *parse.ListNode) error {
 	return nil
 }
 
-func bothQuoted(tree *parse.Tree, n *parse.BranchNode) error {
-	if err := quotedIn(tree, n.List); err != nil {
+func bothQuoted(tree *parse.Tree, n *parse.BranchNode, quoting []string) error {
+	if err := quotedIn(tree, n.List, quoting); err != nil {
 		return err
 	}
-	return quotedIn(tree, n.ElseList)
+	return quotedIn(tree, n.ElseList, quoting)
 }
 
 // prints is false for {{ $x := ... }}, which only remembers.
 func prints(p *parse.PipeNode) bool { return len(p.Decl) == 0 }
 
-func endsInQuote(p *parse.PipeNode) bool {
+func endsIn(p *parse.PipeNode, quoting []string) bool {
 	last := p.Cmds[len(p.Cmds)-1]
 	word, ok := last.Args[0].(*parse.IdentifierNode)
-	return ok && word.Ident == "quote"
+	return ok && slices.Contains(quoting, word.Ident)
 }
 
 // templateError takes text/template's own word off the front, so that the message

@@ -1,7 +1,8 @@
-// Package templates renders the YAML of what the gateway makes in a cluster.
+// Package templates holds the YAML of what the gateway makes in a cluster, and renders that
+// of databases. The templates of workflows are filled in by package couler ([Workflow]).
 //
-// The files beside this one are built in; a maintainer replaces any of them by a
-// file of the same name in a folder of their own ([Load]). They are Go text
+// The files beside this one are built in; a maintainer replaces those of databases by
+// files of the same names in a folder of their own ([Load]). They are Go text
 // templates with a short list of sprig functions, none of which reads the
 // environment, the clock, the network or randomness, so that equal values give
 // equal objects and [Set.Hash] means something.
@@ -28,7 +29,7 @@ import (
 	"text/template"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml *.py
 var builtin embed.FS
 
 const (
@@ -134,7 +135,7 @@ func load(dir, name string, check func(yamlNode, Database) error) (*manifest, er
 	if err != nil {
 		return nil, templateError(err)
 	}
-	if err := allQuoted(t); err != nil {
+	if err := allQuoted(t, "quote"); err != nil {
 		return nil, err
 	}
 	m := &manifest{path: path, text: t, check: check}

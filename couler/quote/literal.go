@@ -62,9 +62,9 @@ func PythonLines(text, indent string) string {
 // is in double quotes on one line. Bytes that are no UTF-8 cannot stand in YAML
 // and become U+FFFD; the caller must have refused or encoded them.
 func YAML(text, indent string) string {
-	var b strings.Builder
-	b.Grow(len(text) + 2)
 	if body, ends := strings.CutSuffix(text, "\n"); block(body) {
+		var b strings.Builder
+		b.Grow(len(text) + 2)
 		b.WriteByte('|')
 		if !ends {
 			b.WriteByte('-')
@@ -78,6 +78,13 @@ func YAML(text, indent string) string {
 		}
 		return b.String()
 	}
+	return YAMLLine(text)
+}
+
+// YAMLLine is YAML on one line: text in double quotes, whatever is in it.
+func YAMLLine(text string) string {
+	var b strings.Builder
+	b.Grow(len(text) + 2)
 	b.WriteByte('"')
 	for _, r := range text {
 		switch r {

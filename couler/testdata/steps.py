@@ -212,6 +212,12 @@ ENV_2 = {
     "PATTERN": "^a$",
 }
 
+EXIT_ENV = {
+    "DB_PASS": None,
+    "GREETING": "hello",
+    "PATTERN": "^a$",
+}
+
 STEPS = [
     Step("load", step_entry_1, ENV_1, 0, 0),
     Step("train", step_entry_2, ENV_1, 2, 3600),
@@ -221,7 +227,7 @@ STEPS = [
     Step("last", step_entry_6, ENV_1, 0, 0),
 ]
 
-EXIT = Step("on-exit", exit_entry, {"DB_PASS": None, "GREETING": "hello", "PATTERN": "^a$",}, 0, 0)
+EXIT = Step("on-exit", exit_entry, EXIT_ENV, 0, 0)
 
 if __name__ == "__main__":
     sys.exit(main(STEPS, EXIT, timeout=7200))

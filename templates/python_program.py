@@ -1,3 +1,10 @@
+{{- /* A workflow as one program for Python 3.8 or later: a function for each step, called one by one.
+       Package couler fills it in. */ -}}
+#!/usr/bin/env python3
+"""The workflow {{ name .Title }} as one program: {{ quote (len .Calls) }} steps, called one by one.
+
+Made by sqlflow_playground. SQL is run by the program "step", which must be in PATH.
+"""
 import ast
 import collections
 import os
@@ -129,3 +136,48 @@ def call(steps, on_exit, deadline):
         on_exit.env["SQLFLOW_WORKFLOW_STATUS"] = "Failed" if code else "Succeeded"
         code = perform(on_exit, None) or code
     return code
+{{- range .Functions }}
+
+
+def {{ name .Entry }}():
+    """{{ name .Name }}{{ if .Line }}, line {{ quote .Line }}{{ end }}"""
+  {{- if .SQL }}
+    run_sql(
+{{ lines .SQL }}
+    )
+  {{- else if .Body }}
+{{ body .Body }}
+  {{- else if .Python }}
+    run_python(
+        {{ quote .Name }},
+{{ lines .Python }}
+    )
+  {{- else }}
+    run(
+    {{- range .Command }}
+        {{ quote . }},
+    {{- end }}
+    )
+  {{- end }}
+{{- end }}
+
+{{ range .Envs }}
+{{ name .Name }} = {
+  {{- range .Variables }}
+    {{ quote .Name }}: {{ if .Outside }}None{{ else }}{{ quote .Value }}{{ end }},
+  {{- end }}
+}
+{{ end }}
+STEPS = [
+{{- range .Calls }}
+    {{ template "step" . }},
+{{- end }}
+]
+
+EXIT = {{ with .Exit }}{{ template "step" . }}{{ else }}None{{ end }}
+
+if __name__ == "__main__":
+    sys.exit(main(STEPS, EXIT, timeout={{ seconds .Timeout }}))
+{{ define "step" -}}
+Step({{ quote .Name }}, {{ name .Entry }}, {{ name .EnvName }}, {{ quote .Retries }}, {{ seconds .Timeout }})
+{{- end }}
