@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -26,16 +27,31 @@ var nasty = []string{
 }
 
 // stepFolder holds a program "step" that writes the SQL it is given to the file
-// in SQL_FILE and ends with EXIT_CODE; it is what SQLFlow's images hold.
+// in SQL_FILE and ends with EXIT_CODE, and python3; it is what SQLFlow's images hold.
 func stepFolder(t testing.TB) string {
 	t.Helper()
 	folder := t.TempDir()
-	script := "#!/bin/bash\n[[ $# == 2 && $1 == -e ]] || exit 99\nprintf %s \"$2\" >\"$SQL_FILE\"\necho ran on stdout\necho ran on stderr >&2\nexit ${EXIT_CODE:-0}\n"
+	script := "#!/bin/sh\n[ $# = 2 ] && [ \"$1\" = -e ] || exit 99\nprintf %s \"$2\" >\"$SQL_FILE\"\necho ran on stdout\necho ran on stderr >&2\nexit ${EXIT_CODE:-0}\n"
 	if err := os.WriteFile(filepath.Join(folder, "step"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	if path := python3(); filepath.IsAbs(path) {
+		if err := os.Symlink(path, filepath.Join(folder, "python3")); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return folder
 }
+
+// python3 is the interpreter that python3 in PATH starts. That may be a script, as pyenv has it,
+// which takes longer than many a test.
+var python3 = sync.OnceValue(func() string {
+	path, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return "python3"
+	}
+	return strings.TrimSpace(string(path))
+})
 
 // result is how a command ended.
 type result struct {
@@ -46,7 +62,11 @@ type result struct {
 // execute runs a command with the program "step" in PATH and more variables.
 func execute(t testing.TB, folder string, argv []string, environ ...string) result {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+	program := argv[0]
+	if program == "python3" {
+		program = python3()
+	}
+	cmd := exec.CommandContext(t.Context(), program, argv[1:]...)
 	cmd.Env = append(os.Environ(), "PATH="+folder+":"+os.Getenv("PATH"))
 	cmd.Env = append(cmd.Env, environ...)
 	var output bytes.Buffer

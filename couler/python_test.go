@@ -16,7 +16,7 @@ import (
 // the versions beside it, in PATH or where pyenv keeps them.
 func pythons(t testing.TB) []string {
 	t.Helper()
-	found := []string{"python3"}
+	found := []string{python3()}
 	root := os.Getenv("PYENV_ROOT")
 	if home, err := os.UserHomeDir(); root == "" && err == nil {
 		root = filepath.Join(home, ".pyenv")

@@ -43,8 +43,8 @@ func (s State) text() string {
 	return "planned"
 }
 
-// dotText escapes what a quoted string of DOT takes for itself, backslashes
+func dotText(s string) string { return dotEscapes.Replace(s) }
+
+// dotEscapes are for what a quoted string of DOT takes for itself, backslashes
 // (\N is the node's name) and entities (&lt;) too.
-func dotText(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "&", "&amp;").Replace(s)
-}
+var dotEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "&", "&amp;")
