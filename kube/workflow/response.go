@@ -89,46 +89,37 @@ func (r responseReader) read(line string) (response Response, isMessage, ok bool
 // value unwraps a value of a row (SQLFlow, go/proto/response.go). What is of no known type
 // is given as its bytes.
 func value(typeURL string, text []byte) any {
-	var into proto.Message
-	var get func() any
 	switch name := typeURL[strings.LastIndexByte(typeURL, '/')+1:]; name {
 	case "proto.Row.Null":
 		return nil
 	case "google.protobuf.BoolValue":
-		v := &wrapperspb.BoolValue{}
-		into, get = v, func() any { return v.Value }
+		return unwrap(text, &wrapperspb.BoolValue{}, (*wrapperspb.BoolValue).GetValue)
 	case "google.protobuf.Int32Value":
-		v := &wrapperspb.Int32Value{}
-		into, get = v, func() any { return int64(v.Value) }
+		return unwrap(text, &wrapperspb.Int32Value{}, func(v *wrapperspb.Int32Value) int64 { return int64(v.Value) })
 	case "google.protobuf.Int64Value":
-		v := &wrapperspb.Int64Value{}
-		into, get = v, func() any { return v.Value }
+		return unwrap(text, &wrapperspb.Int64Value{}, (*wrapperspb.Int64Value).GetValue)
 	case "google.protobuf.UInt32Value":
-		v := &wrapperspb.UInt32Value{}
-		into, get = v, func() any { return int64(v.Value) }
+		return unwrap(text, &wrapperspb.UInt32Value{}, func(v *wrapperspb.UInt32Value) int64 { return int64(v.Value) })
 	case "google.protobuf.UInt64Value":
-		v := &wrapperspb.UInt64Value{}
-		into, get = v, func() any { return v.Value }
+		return unwrap(text, &wrapperspb.UInt64Value{}, (*wrapperspb.UInt64Value).GetValue)
 	case "google.protobuf.FloatValue":
-		v := &wrapperspb.FloatValue{}
-		into, get = v, func() any { return float64(v.Value) }
+		return unwrap(text, &wrapperspb.FloatValue{}, func(v *wrapperspb.FloatValue) float64 { return float64(v.Value) })
 	case "google.protobuf.DoubleValue":
-		v := &wrapperspb.DoubleValue{}
-		into, get = v, func() any { return v.Value }
+		return unwrap(text, &wrapperspb.DoubleValue{}, (*wrapperspb.DoubleValue).GetValue)
 	case "google.protobuf.StringValue":
-		v := &wrapperspb.StringValue{}
-		into, get = v, func() any { return v.Value }
+		return unwrap(text, &wrapperspb.StringValue{}, (*wrapperspb.StringValue).GetValue)
 	case "google.protobuf.BytesValue":
-		v := &wrapperspb.BytesValue{}
-		into, get = v, func() any { return v.Value }
+		return unwrap(text, &wrapperspb.BytesValue{}, (*wrapperspb.BytesValue).GetValue)
 	case "google.protobuf.Timestamp":
-		v := &timestamppb.Timestamp{}
-		into, get = v, func() any { return v.AsTime() }
-	default:
+		return unwrap(text, &timestamppb.Timestamp{}, (*timestamppb.Timestamp).AsTime)
+	}
+	return text
+}
+
+// unwrap reads a message and gives what is in it, or the text that is no such message.
+func unwrap[M proto.Message, V any](text []byte, m M, get func(M) V) any {
+	if proto.Unmarshal(text, m) != nil {
 		return text
 	}
-	if err := proto.Unmarshal(text, into); err != nil {
-		return text
-	}
-	return get()
+	return get(m)
 }
