@@ -11,6 +11,12 @@ import (
 // for it (PEP 383), so that .encode("utf-8", "surrogateescape") gives the very
 // bytes back.
 func Python(text string) string {
+	return doubleQuoted(text, func(b *strings.Builder, c byte) { escape(b, 'u', 0xdc00|uint32(c), 4) })
+}
+
+// doubleQuoted writes text in double quotes on one line, with escapes that Python
+// and YAML both read. A byte that is no UTF-8 is left to broken.
+func doubleQuoted(text string, broken func(b *strings.Builder, c byte)) string {
 	var b strings.Builder
 	b.Grow(len(text) + 2)
 	b.WriteByte('"')
@@ -25,16 +31,13 @@ func Python(text string) string {
 			b.WriteString(`\t`)
 		case '\r':
 			b.WriteString(`\r`)
-		case utf8.RuneError:
-			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				escape(&b, 'u', 0xdc00|uint32(text[i]), 4)
-				continue
-			}
-			b.WriteRune(r)
 		default:
-			if printable(r) {
+			switch _, size := utf8.DecodeRuneInString(text[i:]); {
+			case r == utf8.RuneError && size == 1:
+				broken(&b, text[i])
+			case printable(r):
 				b.WriteRune(r)
-			} else {
+			default:
 				escapeRune(&b, r)
 			}
 		}
@@ -83,30 +86,7 @@ func YAML(text, indent string) string {
 
 // YAMLLine is YAML on one line: text in double quotes, whatever is in it.
 func YAMLLine(text string) string {
-	var b strings.Builder
-	b.Grow(len(text) + 2)
-	b.WriteByte('"')
-	for _, r := range text {
-		switch r {
-		case '\\', '"':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case '\n':
-			b.WriteString(`\n`)
-		case '\t':
-			b.WriteString(`\t`)
-		case '\r':
-			b.WriteString(`\r`)
-		default:
-			if printable(r) {
-				b.WriteRune(r)
-			} else {
-				escapeRune(&b, r)
-			}
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
+	return doubleQuoted(text, func(b *strings.Builder, _ byte) { b.WriteRune(utf8.RuneError) })
 }
 
 // block tells whether text, its last line feed aside, may be a literal block:
