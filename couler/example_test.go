@@ -106,6 +106,23 @@ steps:
 	// check [load]
 }
 
+func ExampleSessionFromEnv() {
+	session := couler.SessionFromEnv([]string{"SQLFLOW_USER_ID=alice", "SQLFLOW_WF_NAMESPACE=ml", "SQLFLOW_DATASOURCE=mysql://root:root@tcp(10.0.0.9:3306)/"})
+	workflow, err := couler.Compile("SHOW TRAIN db.model;", session, couler.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("in", workflow.Namespace)
+	for _, variable := range workflow.Steps[0].Env {
+		fmt.Println(variable.Name, variable.Value, variable.Hidden)
+	}
+	// Output:
+	// in ml
+	// SQLFLOW_DATASOURCE  [redacted]
+	// SQLFLOW_USER_ID alice
+}
+
 func ExampleOptionsFromEnv() {
 	options, err := couler.OptionsFromEnv([]string{"SQLFLOW_WORKFLOW_TTL=3600", "SQLFLOW_WORKFLOW_STEP_IMAGE=sqlflow/sqlflow:step"})
 	fmt.Println(options.TTL, options.Image, err)
