@@ -37,7 +37,7 @@ func Load(file io.Reader, session Session, options Options) (*Workflow, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{reader: reader{bad: map[int]bool{}}, w: newWorkflow(session, options)}
+	l := &loader{w: newWorkflow(session, options)}
 	l.image, l.resources, l.retries = options.image(), options.Resources, options.Retries
 	l.known = map[SecretKey]Credential{}
 	for key, value := range options.SecretValues {
@@ -50,7 +50,7 @@ func Load(file io.Reader, session Session, options Options) (*Workflow, error) {
 	l.file(root)
 	l.check()
 	if len(l.problems) > 0 {
-		slices.SortStableFunc(l.problems, func(a, b *Problem) int { return cmp.Compare(a.Line, b.Line) })
+		slices.SortStableFunc(l.problems, func(a, b *Problem) int { return cmp.Compare(place(a), place(b)) })
 		all := make([]error, len(l.problems))
 		for i, p := range l.problems {
 			all[i] = p
@@ -59,6 +59,9 @@ func Load(file io.Reader, session Session, options Options) (*Workflow, error) {
 	}
 	return l.w, nil
 }
+
+// place is where a problem stands in the file; what is wrong with the whole comes last.
+func place(p *Problem) int { return cmp.Or(p.Line, maxFile) }
 
 // loader fills in a workflow, with what the file's top says for every step.
 type loader struct {
@@ -92,16 +95,23 @@ func (l *loader) file(root *yaml.Node) {
 	l.integer(f["retries"], &l.retries)
 	l.boolean(f["parallel"], &l.parallel)
 	for _, n := range l.list(f["volumes"]) {
+		before := len(l.problems)
 		v := l.mapping(n, "a volume", "name", "claim", "secret", "configMap")
 		var volume Volume
 		l.text(v["name"], &volume.Name)
 		l.text(v["claim"], &volume.Claim)
 		l.text(v["secret"], &volume.SecretName)
 		l.text(v["configMap"], &volume.ConfigMap)
-		w.Volumes = append(w.Volumes, volume)
+		if volume.Name != "" || l.good(before) {
+			w.Volumes = append(w.Volumes, volume)
+		}
 	}
+	before := len(l.problems)
 	for i, n := range l.list(f["steps"]) {
 		w.Steps = append(w.Steps, l.step(n, i))
+	}
+	if len(w.Steps) == 0 && (root.Kind != yaml.MappingNode || !l.good(before)) {
+		w.Steps = []Step{{Name: unread, Image: unread, Command: []string{unread}}}
 	}
 	if n := f["onExit"]; n != nil {
 		s := l.step(n, -1)
@@ -109,8 +119,16 @@ func (l *loader) file(root *yaml.Node) {
 	}
 }
 
+// unread stands for what could not be read, which is told already, so that Validate does not
+// take it for missing.
+const unread = "unread"
+
+// good tells whether nothing was wrong since there were so many problems.
+func (l *loader) good(before int) bool { return len(l.problems) == before }
+
 // step reads a step; i is its place, or -1 for the exit step.
 func (l *loader) step(n *yaml.Node, i int) Step {
+	before := len(l.problems)
 	f := l.mapping(n, "a step", "name", "image", "sql", "python", "command", "env", "resources", "mounts", "after", "retries", "timeout")
 	s := Step{Line: n.Line, Image: l.image, Retries: l.retries}
 	l.text(f["sql"], &s.SQL)
@@ -134,12 +152,15 @@ func (l *loader) step(n *yaml.Node, i int) Step {
 	}
 	s.Resources = l.merged(l.resources, f["resources"])
 	for _, n := range l.list(f["mounts"]) {
+		before := len(l.problems)
 		v := l.mapping(n, "a mount", "volume", "path", "readOnly")
 		var m Mount
 		l.text(v["volume"], &m.Volume)
 		l.text(v["path"], &m.Path)
 		l.boolean(v["readOnly"], &m.ReadOnly)
-		s.Mounts = append(s.Mounts, m)
+		if l.good(before) {
+			s.Mounts = append(s.Mounts, m)
+		}
 	}
 	if f["after"] != nil {
 		s.After = l.textList(f["after"])
@@ -148,6 +169,9 @@ func (l *loader) step(n *yaml.Node, i int) Step {
 	}
 	l.integer(f["retries"], &s.Retries)
 	l.duration(f["timeout"], &s.Timeout)
+	if s.SQL == "" && s.Python == "" && len(s.Command) == 0 && !l.good(before) {
+		s.Command = []string{unread}
+	}
 	return s
 }
 
@@ -183,7 +207,6 @@ func (l *loader) program(n *yaml.Node, err error) {
 	}
 	report := func(e *program.Error) {
 		l.problems = append(l.problems, &Problem{Line: before + e.Line, Text: strings.TrimSuffix(e.Message+"; "+e.Hint, "; ")})
-		l.bad[n.Line] = true
 	}
 	if several, ok := errors.AsType[program.Errors](err); ok {
 		for _, e := range several {
@@ -200,6 +223,7 @@ func (l *loader) program(n *yaml.Node, err error) {
 func (l *loader) environment(n *yaml.Node, there map[string]EnvVar) map[string]EnvVar {
 	all := maps.Clone(there)
 	for _, pair := range l.pairs(n) {
+		before := len(l.problems)
 		e := EnvVar{Name: pair.key.Value}
 		if pair.value.Kind == yaml.MappingNode {
 			f := l.mapping(pair.value, "a secret's key", "secret", "key")
@@ -213,7 +237,9 @@ func (l *loader) environment(n *yaml.Node, there map[string]EnvVar) map[string]E
 		} else {
 			l.scalar(pair.value, &e.Value)
 		}
-		all[e.Name] = e
+		if l.good(before) {
+			all[e.Name] = e
+		}
 	}
 	return all
 }
@@ -231,36 +257,15 @@ func (l *loader) merged(there map[string]string, n *yaml.Node) map[string]string
 	return all
 }
 
-// check adds what Validate says, but for steps which could not even be read.
+// check adds what Validate says.
 func (l *loader) check() {
-	err := l.w.Validate()
-	if err == nil {
-		return
-	}
-	joined, ok := err.(interface{ Unwrap() []error })
+	joined, ok := l.w.Validate().(interface{ Unwrap() []error })
 	if !ok {
 		return
 	}
 	for _, e := range joined.Unwrap() {
-		p, ok := errors.AsType[*Problem](e)
-		if ok && !(p.Line > 0 && l.unread(p.Line)) && !(p.Line == 0 && len(l.problems) > 0) {
+		if p, ok := errors.AsType[*Problem](e); ok {
 			l.problems = append(l.problems, p)
 		}
 	}
-}
-
-// unread tells whether something in the step that begins at a line was wrong.
-func (l *loader) unread(line int) bool {
-	end := maxFile
-	for _, s := range l.w.AllSteps() {
-		if s.Line > line && s.Line < end {
-			end = s.Line
-		}
-	}
-	for at := range l.bad {
-		if at >= line && at < end {
-			return true
-		}
-	}
-	return false
 }

@@ -128,6 +128,68 @@ func TestWhatIsWrongInAWorkflowFileIsTold(t *testing.T) {
 	}
 }
 
+func TestEverythingThatIsWrongInAWorkflowFileIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := load(`namespace: A B
+labels: {"a b": c}
+secret: 5
+nme: x
+volumes:
+- {nme: v}
+steps:
+- name: A
+  command: [a]
+  sql: x y
+  retries: -1
+- {sql: [SELECT 1], image: a b}
+- {pyton: x, after: [s9]}
+- sql: SELECT 1
+  env: {B-C: x, S: {key: k}}
+  resources: {cpu: [1], memory: lots}
+  mounts: [{volume: v, path: [x]}, {volume: w, path: /w}]
+- 7
+- {image: i}
+`)
+	want := []string{
+		`line 3: here must be a text; write "5"`,
+		`line 4: a workflow has no field "nme"; its fields are`,
+		`line 6: a volume has no field "nme"; its fields are`,
+		`line 8: "A" is no name of a step`,
+		`line 8: it must be one of sql, python and command, and is 2 of them`,
+		"line 8: -1 retries: it must be 0 to 100",
+		"line 10: `x` does not begin a SQL statement",
+		"line 12: here must be a text, and not a list",
+		`line 12: step s2-command: "a b" is no image`,
+		`line 13: a step has no field "pyton"; its fields are`,
+		`line 13: step s3-command: it waits for the step "s9", which is not there`,
+		`line 14: step s4-normal: "B-C" is no name of an environment variable`,
+		`line 14: step s4-normal: resource "memory": "lots" is no quantity`,
+		`line 14: step s4-normal: it mounts the volume "w", which the workflow has not`,
+		`line 15: the secret of "S" has no name`,
+		"line 16: here must be a text, and not a list",
+		"line 17: here must be a text, and not a list",
+		"line 18: here must be names with their values, and not \"7\"",
+		"line 19: step s6-command: it must be one of sql, python and command, and is 0 of them",
+		`"A B" is no namespace`,
+		`"a b": "c" is no label`,
+	}
+	var got []string
+	for _, e := range flatten(err) {
+		got = append(got, e.Error())
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d problems, want %d", len(got), len(want))
+	}
+	for i := range min(len(got), len(want)) {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("problem %d is\n%s\nwant\n%s", i+1, got[i], want[i])
+		}
+	}
+	for _, e := range got[min(len(got), len(want)):] {
+		t.Errorf("and %s", e)
+	}
+}
+
 func flatten(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		return joined.Unwrap()

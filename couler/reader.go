@@ -17,7 +17,6 @@ import (
 // them can be told at once. A node that is nil leaves its value as it is.
 type reader struct {
 	problems []*Problem
-	bad      map[int]bool // the lines of the problems
 }
 
 // readDocument gives the only document of a file.
@@ -54,7 +53,6 @@ func yamlProblem(err error) *Problem {
 
 func (r *reader) wrong(n *yaml.Node, format string, a ...any) {
 	r.problems = append(r.problems, &Problem{Line: n.Line, Text: fmt.Sprintf(format, a...)})
-	r.bad[n.Line] = true
 }
 
 type pair struct{ key, value *yaml.Node }
@@ -111,33 +109,35 @@ func (r *reader) list(n *yaml.Node) []*yaml.Node {
 	return n.Content
 }
 
-// scalar reads any scalar as the text that was written.
-func (r *reader) scalar(n *yaml.Node, into *string) {
+// scalar reads any scalar as the text that was written, and tells whether it is one.
+func (r *reader) scalar(n *yaml.Node, into *string) bool {
 	if n == nil {
-		return
+		return true
 	}
 	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Tag == "!!binary" {
 		r.wrong(n, "here must be a text, and not %s", kindOf(n))
-		return
+		return false
 	}
 	*into = n.Value
+	return true
 }
 
 // text reads a string; a number or a truth value needs quotes to be one.
-func (r *reader) text(n *yaml.Node, into *string) {
+func (r *reader) text(n *yaml.Node, into *string) bool {
 	if n != nil && n.Kind == yaml.ScalarNode && (n.Tag == "!!int" || n.Tag == "!!float" || n.Tag == "!!bool" || n.Tag == "!!timestamp") {
 		r.wrong(n, "here must be a text; write %q", n.Value)
-		return
+		return false
 	}
-	r.scalar(n, into)
+	return r.scalar(n, into)
 }
 
 func (r *reader) textList(n *yaml.Node) []string {
 	var all []string
 	for _, item := range r.list(n) {
 		var text string
-		r.text(item, &text)
-		all = append(all, text)
+		if r.text(item, &text) {
+			all = append(all, text)
+		}
 	}
 	return all
 }
@@ -150,8 +150,9 @@ func (r *reader) texts(n *yaml.Node) map[string]string {
 	all := map[string]string{}
 	for _, p := range r.pairs(n) {
 		var text string
-		r.scalar(p.value, &text)
-		all[p.key.Value] = text
+		if r.scalar(p.value, &text) {
+			all[p.key.Value] = text
+		}
 	}
 	return all
 }

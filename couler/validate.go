@@ -178,13 +178,10 @@ func (v *validator) step(s *Step, names map[string]bool) {
 	}
 	if kinds != 1 {
 		v.add(s, "it must be one of sql, python and command, and is %d of them", kinds)
-		return
+	} else {
+		v.text(s)
 	}
 	v.image(s)
-	if len(s.Command) > 0 && s.Command[0] == "" {
-		v.add(s, "the command has no program")
-	}
-	v.text(s)
 	v.env(s)
 	for _, name := range slices.Sorted(maps.Keys(s.Resources)) {
 		if !bounded(name, metadataKey, 253+1+63) || !bounded(s.Resources[name], quantity, 32) {
@@ -226,6 +223,9 @@ func (v *validator) text(s *Step) {
 	}
 	if len(s.Command) == 0 && strings.TrimSpace(s.SQL+s.Python) == "" {
 		v.add(s, "it is empty")
+	}
+	if len(s.Command) > 0 && s.Command[0] == "" {
+		v.add(s, "the command has no program")
 	}
 	for _, a := range v.w.Argv(s) {
 		if len(a) > MaxArgument {
