@@ -180,4 +180,4 @@ if __name__ == "__main__":
     sys.exit(main(STEPS, EXIT, timeout={{ seconds .Timeout }}))
 {{ define "step" -}}
 Step({{ quote .Name }}, {{ name .Entry }}, {{ name .EnvName }}, {{ quote .Retries }}, {{ seconds .Timeout }})
-{{- end }}
+{{- end -}}
