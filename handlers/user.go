@@ -2,9 +2,7 @@ package handlers
 
 import (
 	"encoding/json"
-	"errors"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,8 +12,12 @@ import (
 	"sqlflow.org/sqlflow_playground/internal/playground"
 )
 
-// maxBody is the longest request body, in bytes.
-const maxBody = 64 << 10
+const (
+	// maxBody is the longest request body, in bytes.
+	maxBody = 64 << 10
+	// maxDrained is how much is read of one that is refused.
+	maxDrained = 4 << 20
+)
 
 // bodyUser reads {"user_id": "..."} from the body. Other fields are ignored.
 func (x *exchange) bodyUser() (playground.User, error) {
@@ -30,29 +32,33 @@ func (x *exchange) bodyUser() (playground.User, error) {
 // as a form.
 func (x *exchange) body() ([]byte, error) {
 	length := x.r.ContentLength
-	if length > maxBody {
-		x.w.Header().Set("Connection", "close") // rather than read the rest
-		return nil, tooLarge()
-	}
 	var body []byte
 	var err error
-	if length >= 0 {
+	switch {
+	case length > maxBody:
+	case length >= 0:
 		body = make([]byte, length)
 		_, err = io.ReadFull(x.r.Body, body)
-	} else {
-		body, err = io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
+	default:
+		body, err = io.ReadAll(io.LimitReader(x.r.Body, maxBody+1))
 	}
 	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return nil, tooLarge()
-		}
 		return nil, &playground.Error{Code: playground.BadRequest, Message: "the body broke off", Err: err}
+	}
+	if max(length, int64(len(body))) > maxBody {
+		x.drain()
+		return nil, playground.Errorf(TooLarge, "the body is larger than %d bytes", maxBody)
 	}
 	return body, nil
 }
 
-func tooLarge() error {
-	return playground.Errorf(TooLarge, "the body is larger than %d bytes", maxBody)
+// drain reads a body that nobody wants, within bounds: many clients listen only once
+// they have sent all, and then find the connection broken instead of the refusal. Who
+// asked first whether to send (RFC 9110 section 10.1.1) is told before.
+func (x *exchange) drain() {
+	if x.r.Header.Get("Expect") == "" {
+		_, _ = io.CopyN(io.Discard, x.r.Body, maxDrained)
+	}
 }
 
 // parseUser finds user_id in a JSON object. It is stricter than encoding/json alone,
