@@ -48,6 +48,9 @@ const (
 // ErrNotUp is what Open and Down give where no cluster of that flavour is up.
 var ErrNotUp = errors.New("no cluster is up")
 
+// ErrNotFound is what Get gives for an object that is not there.
+var ErrNotFound = errors.New("not found")
+
 // Options say which cluster is meant. The zero value is one real node, the
 // default cache and no progress messages.
 type Options struct {

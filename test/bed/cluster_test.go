@@ -65,16 +65,19 @@ func kubectl(t *testing.T, b *bed.Bed, stdin string, args ...string) string {
 
 func tryKubectl(t *testing.T, b *bed.Bed, stdin string, args ...string) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Minute)
 	defer cancel()
 	out, err := b.Kubectl(ctx, strings.NewReader(stdin), args...)
 	return string(out), err
 }
 
-// eventually asks until check agrees, half a minute at most.
+// patience is how long a busy machine may take for what takes seconds on a quiet one.
+const patience = 3 * time.Minute
+
+// eventually asks until check agrees.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	limit := time.After(30 * time.Second)
+	limit := time.After(patience)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -143,7 +146,7 @@ func service(name string) object {
 // ready waits until a pod is and gives its address.
 func ready(t *testing.T, b *bed.Bed, name string) (ip string) {
 	t.Helper()
-	if _, err := tryKubectl(t, b, "", "wait", "--for=condition=Ready", "pod/"+name, "--timeout=60s"); err != nil {
+	if _, err := tryKubectl(t, b, "", "wait", "--for=condition=Ready", "pod/"+name, "--timeout="+patience.String()); err != nil {
 		log, _ := tryKubectl(t, b, "", "logs", name, "--tail=20")
 		about, _ := tryKubectl(t, b, "", "describe", "pod", name)
 		t.Fatalf("%v\n%s\n%s", err, about, log)
@@ -160,7 +163,7 @@ func clusterIP(t *testing.T, b *bed.Bed, name string) string {
 // service take a moment to be in place.
 func query(t *testing.T, address, statement string) (n int) {
 	t.Helper()
-	db, err := sql.Open("mysql", fmt.Sprintf("root:root@tcp(%s)/?timeout=5s&readTimeout=10s", address))
+	db, err := sql.Open("mysql", fmt.Sprintf("root:root@tcp(%s)/?timeout=5s&readTimeout=30s", address))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +183,7 @@ func step(t *testing.T, b *bed.Bed, name, address, statement string) string {
 			"name": "SQLFLOW_DATASOURCE", "value": "mysql://root:root@tcp(" + address + ":3306)/?maxAllowedPacket=0",
 		}},
 	}, object{"restartPolicy": "Never"}))
-	if _, err := tryKubectl(t, b, "", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout=60s"); err != nil {
+	if _, err := tryKubectl(t, b, "", "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/"+name, "--timeout="+patience.String()); err != nil {
 		log, _ := tryKubectl(t, b, "", "logs", name)
 		t.Fatalf("%v\n%s", err, log)
 	}

@@ -3,7 +3,6 @@ package bed
 import (
 	"context"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -171,68 +170,4 @@ func (b *Bed) ready(ctx context.Context, c Component) error {
 	default:
 		return nil
 	}
-}
-
-// nodesReady says what is missing until so many nodes are Ready.
-func (b *Bed) nodesReady(ctx context.Context, want int) error {
-	var list struct {
-		Items []struct {
-			Status struct {
-				Conditions []struct{ Type, Status, Message string }
-			}
-		}
-	}
-	if err := b.getJSON(ctx, "/api/v1/nodes", &list); err != nil {
-		return err
-	}
-	ready, why := 0, "none registered"
-	for _, node := range list.Items {
-		for _, condition := range node.Status.Conditions {
-			if condition.Type != "Ready" {
-				continue
-			}
-			if condition.Status == "True" {
-				ready++
-			} else {
-				why = condition.Message
-			}
-		}
-	}
-	if ready < want {
-		return fmt.Errorf("%d of %d nodes are ready: %s", ready, want, why)
-	}
-	return nil
-}
-
-// getJSON asks the API server as the administrator.
-func (b *Bed) getJSON(ctx context.Context, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.state.Server+path, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := b.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, answer.Status)
-	}
-	return json.NewDecoder(answer.Body).Decode(into)
-}
-
-func expectOK(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, answer.Status)
-	}
-	return nil
 }

@@ -45,7 +45,7 @@ func TestFakeNodesHoldManyPods(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, b, database("later", nil, nil))
-	kubectl(t, b, "", "wait", "--for=condition=Ready", "pod/later", "--timeout=60s")
+	kubectl(t, b, "", "wait", "--for=condition=Ready", "pod/later", "--timeout="+patience.String())
 	if err := b.Down(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,16 +27,35 @@ func processes(t *testing.T, pattern string) (found []string) {
 	return found
 }
 
-// traces lists everything on this machine that a real cluster changes:
-// processes, mounts, network, rules, cgroups, kernel settings, sockets.
+// members lists the processes of pods, which all live below our cgroup.
+func members(t *testing.T) (found []string) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range all {
+		if text, err := os.ReadFile(name); err == nil && bytes.Contains(text, []byte(":/sqlflow_playground")) {
+			line, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "cmdline"))
+			found = append(found, string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
+// traces lists everything on this machine that a real cluster changes: processes,
+// mounts, network, rules, cgroups, kernel settings, sockets. Whoever else works on
+// the machine changes such things as well, so only what can be the cluster's counts:
+// what names its run folder, its bridge, its addresses or its chains, and the
+// interfaces of its pods.
 func traces(t *testing.T) map[string][]string {
 	t.Helper()
-	found := map[string][]string{"processes": processes(t, `/run/real/|mariadbd|/pause|containerd-shim`)}
+	found := map[string][]string{"processes": processes(t, `/run/real/`), "processes of pods": members(t)}
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found["mounts"] = strings.Split(string(mounts), "\n")
+	found["mounts"] = matching(string(mounts), `/run/real/|sqlflow`)
 	for name, args := range map[string][]string{
 		"links": {"ip", "-brief", "link"}, "addresses": {"ip", "-4", "-brief", "address"}, "routes": {"ip", "route"},
 		"rules": {"iptables-save"}, "rules of IPv6": {"ip6tables-save"},
@@ -45,7 +64,8 @@ func traces(t *testing.T) map[string][]string {
 		if err != nil {
 			t.Fatalf("%v: %v", args, err)
 		}
-		found[name] = rules(string(out))
+		// The bridge plugin names its interfaces veth and eight digits.
+		found[name] = matching(string(out), `sqlflow|\b198\.1[89]\.|\bveth[0-9a-f]{8}@|KUBE-`)
 	}
 	for name, pattern := range map[string]string{
 		"cgroups": "/sys/fs/cgroup/sqlflow*", "cgroups of a controller": "/sys/fs/cgroup/*/sqlflow*",
@@ -69,16 +89,13 @@ func traces(t *testing.T) map[string][]string {
 	return found
 }
 
-// rules drops what changes by itself: comments, counters, and tables that the
-// first look at them creates.
-func rules(out string) (kept []string) {
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if line == "" || line == "COMMIT" || line[0] == '#' || line[0] == '*' ||
-			line[0] == ':' && strings.Contains(line, " ACCEPT ") {
-			continue
+// matching gives the lines of a text that match.
+func matching(text, pattern string) (kept []string) {
+	ours := regexp.MustCompile(pattern)
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); ours.MatchString(line) {
+			kept = append(kept, line)
 		}
-		kept = append(kept, line)
 	}
 	return kept
 }

@@ -223,7 +223,7 @@ func (b *Bed) boot(ctx context.Context, tars []string) error {
 	}
 	// Pods are refused before the controller manager has made the account.
 	err := b.await(ctx, ControllerManager, "the default service account is there", func(ctx context.Context) error {
-		return b.getJSON(ctx, "/api/v1/namespaces/default/serviceaccounts/default", new(struct{}))
+		return b.Get(ctx, "/api/v1/namespaces/default/serviceaccounts/default", new(struct{}))
 	})
 	if err != nil {
 		return err
@@ -235,20 +235,14 @@ func (b *Bed) boot(ctx context.Context, tars []string) error {
 // choosePorts fixes the addresses that the components listen on: those of the
 // real node's own address, or else free ports of the loopback address.
 func (b *Bed) choosePorts() error {
-	b.state.Address = nodeIP
-	b.state.APIPort = 6443
-	ports := []*int{&b.state.EtcdPort, &b.state.EtcdPeerPort, &b.state.ProxyPort, &b.state.MetricsPort}
-	if b.state.Nodes == Fake {
-		b.state.Address = "127.0.0.1"
-		ports = append(ports, &b.state.APIPort)
+	free, err := FreePorts(5)
+	if err != nil {
+		return err
 	}
-	for _, port := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return fmt.Errorf("find a free port: %w", err)
-		}
-		defer listener.Close() // not before all are chosen
-		*port = listener.Addr().(*net.TCPAddr).Port
+	b.state.EtcdPort, b.state.EtcdPeerPort, b.state.ProxyPort, b.state.MetricsPort = free[0], free[1], free[2], free[3]
+	b.state.Address, b.state.APIPort = nodeIP, 6443
+	if b.state.Nodes == Fake {
+		b.state.Address, b.state.APIPort = "127.0.0.1", free[4]
 	}
 	b.state.Server = "https://" + net.JoinHostPort(b.state.Address, strconv.Itoa(b.state.APIPort))
 	return nil

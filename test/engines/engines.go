@@ -18,7 +18,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -31,7 +30,7 @@ import (
 	"sqlflow.org/sqlflow_playground/test/programs"
 )
 
-const readyLimit = 90 * time.Second
+const readyLimit = 4 * time.Minute
 
 // An Engine is a workflow engine that runs on a cluster.
 type Engine struct {
@@ -151,7 +150,7 @@ func (e *Engine) run(ctx context.Context, b *bed.Bed, r recipe, logf func(string
 			return err
 		}
 	}
-	if _, err := b.Kubectl(ctx, nil, "wait", "--for=condition=Established", "--timeout=60s",
+	if _, err := b.Kubectl(ctx, nil, "wait", "--for=condition=Established", "--timeout="+readyLimit.String(),
 		"customresourcedefinitions", "--all"); err != nil {
 		return err
 	}
@@ -238,15 +237,4 @@ func (e *Engine) tail() string {
 	}
 	all := strings.Split(strings.TrimSpace(string(body)), "\n")
 	return fmt.Sprintf("--- the end of %s:\n%s", e.log, strings.Join(all[max(0, len(all)-lines):], "\n"))
-}
-
-// freePort gives a port of the loopback address that nobody listens on.
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	return port, err
 }

@@ -11,6 +11,20 @@ import (
 	"sqlflow.org/sqlflow_playground/test/engines"
 )
 
+// patience is how long a busy machine may take for what takes seconds on a quiet one.
+const patience = 4 * time.Minute
+
+// One cluster serves all of it, since booting is what takes long.
+func TestEngines(t *testing.T) {
+	b := cluster(t)
+	for name, test := range map[string]func(*testing.T, *bed.Bed){
+		"Argo runs a workflow": argoRunsAWorkflow, "Tekton runs a pipeline": tektonRunsAPipeline,
+		"an engine is shared and ends once": anEngineIsSharedAndEndsOnce,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, b) })
+	}
+}
+
 // cluster gives the cluster that is up, or boots one for this test.
 func cluster(t *testing.T) *bed.Bed {
 	t.Helper()
@@ -35,7 +49,7 @@ func cluster(t *testing.T) *bed.Bed {
 
 func kubectl(t *testing.T, b *bed.Bed, stdin string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Minute)
 	defer cancel()
 	out, err := b.Kubectl(ctx, strings.NewReader(stdin), args...)
 	if err != nil {
@@ -56,14 +70,15 @@ func installed(t *testing.T, b *bed.Bed, install func(context.Context, *bed.Bed,
 			t.Error(err)
 		}
 	})
-	name := "engines-" + e.Name()
-	kubectl(t, b, "", "delete", "namespace", name, "--ignore-not-found")
-	kubectl(t, b, "", "create", "namespace", name)
+	name := strings.TrimSpace(kubectl(t, b, "apiVersion: v1\nkind: Namespace\nmetadata: {generateName: engines-}\n",
+		"create", "--filename=-", "--output=jsonpath={.metadata.name}"))
 	t.Cleanup(func() {
 		if _, err := b.Kubectl(context.Background(), nil, "delete", "namespace", name, "--wait=false"); err != nil {
 			t.Error(err)
 		}
 	})
+	// Pods are refused before the namespace has its account.
+	kubectl(t, b, "", "wait", "--namespace="+name, "--for=create", "--timeout="+patience.String(), "serviceaccount/default")
 	return e, name
 }
 
@@ -84,15 +99,14 @@ spec:
     container: {image: "sqlflow/sqlflow:step", command: [bash, -c, "echo two"]}
 `
 
-func TestArgoRunsAWorkflow(t *testing.T) {
-	b := cluster(t)
+func argoRunsAWorkflow(t *testing.T, b *bed.Bed) {
 	_, namespace := installed(t, b, engines.InstallArgo)
 	if err := engines.AllowSteps(t.Context(), b, namespace, "default"); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
 	kubectl(t, b, workflow, "create", "--namespace="+namespace, "--filename=-")
-	kubectl(t, b, "", "wait", "--namespace="+namespace, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=100s", "workflow/two")
+	kubectl(t, b, "", "wait", "--namespace="+namespace, "--for=jsonpath={.status.phase}=Succeeded", "--timeout="+patience.String(), "workflow/two")
 	t.Logf("two steps took %s", time.Since(start).Round(100*time.Millisecond))
 	said := kubectl(t, b, "", "logs", "--namespace="+namespace, "--selector=workflows.argoproj.io/workflow=two", "--container=main")
 	if !strings.Contains(said, "one\n") || !strings.Contains(said, "two\n") {
@@ -117,12 +131,11 @@ spec:
         steps: [{name: main, image: "sqlflow/sqlflow:step", script: "#!/bin/bash\necho two\n"}]
 `
 
-func TestTektonRunsAPipeline(t *testing.T) {
-	b := cluster(t)
+func tektonRunsAPipeline(t *testing.T, b *bed.Bed) {
 	_, namespace := installed(t, b, engines.InstallTekton)
 	start := time.Now()
 	kubectl(t, b, pipelineRun, "create", "--namespace="+namespace, "--filename=-")
-	kubectl(t, b, "", "wait", "--namespace="+namespace, "--for=condition=Succeeded", "--timeout=100s", "pipelinerun/two")
+	kubectl(t, b, "", "wait", "--namespace="+namespace, "--for=condition=Succeeded", "--timeout="+patience.String(), "pipelinerun/two")
 	t.Logf("two tasks took %s", time.Since(start).Round(100*time.Millisecond))
 	said := kubectl(t, b, "", "logs", "--namespace="+namespace, "--selector=tekton.dev/pipelineRun=two", "--container=step-main")
 	if !strings.Contains(said, "one\n") || !strings.Contains(said, "two\n") {
@@ -130,8 +143,7 @@ func TestTektonRunsAPipeline(t *testing.T) {
 	}
 }
 
-func TestAnEngineIsSharedAndEndsOnce(t *testing.T) {
-	b := cluster(t)
+func anEngineIsSharedAndEndsOnce(t *testing.T, b *bed.Bed) {
 	first, _ := installed(t, b, engines.InstallTekton)
 	if first.Shared() {
 		t.Skip("somebody else runs Tekton on this machine now")

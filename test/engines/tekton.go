@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 
 	"sqlflow.org/sqlflow_playground/test/bed"
 	"sqlflow.org/sqlflow_playground/test/images"
@@ -42,12 +43,9 @@ func InstallTekton(ctx context.Context, b *bed.Bed, logf func(format string, arg
 			}, nil
 		},
 		command: func(dir string) (command, error) {
-			var ports [3]string
-			for i := range ports {
-				var err error
-				if ports[i], err = freePort(); err != nil {
-					return command{}, err
-				}
+			ports, err := bed.FreePorts(3)
+			if err != nil {
+				return command{}, err
 			}
 			return command{
 				path: filepath.Join(dir, "controller"),
@@ -65,9 +63,10 @@ func InstallTekton(ctx context.Context, b *bed.Bed, logf func(format string, arg
 					"CONFIG_DEFAULTS_NAME=config-defaults", "CONFIG_LOGGING_NAME=config-logging",
 					"CONFIG_OBSERVABILITY_NAME=config-observability", "CONFIG_FEATURE_FLAGS_NAME=feature-flags",
 					"CONFIG_LEADERELECTION_NAME=config-leader-election-controller", "CONFIG_SPIRE=config-spire",
-					"PROBES_PORT=" + ports[0], "METRICS_PROMETHEUS_PORT=" + ports[1], "PROFILING_PORT=" + ports[2],
+					"PROBES_PORT=" + strconv.Itoa(ports[0]), "METRICS_PROMETHEUS_PORT=" + strconv.Itoa(ports[1]),
+					"PROFILING_PORT=" + strconv.Itoa(ports[2]),
 				},
-				ready: "http://" + net.JoinHostPort("127.0.0.1", ports[0]) + "/readiness",
+				ready: "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])) + "/readiness",
 			}, nil
 		},
 	}, logf)
