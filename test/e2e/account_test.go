@@ -47,8 +47,8 @@ func TestAccount(t *testing.T) {
 	asked := s.watchRequests(t)
 
 	s.kubectl(t, fmt.Sprintf(oldPod, "old"), "create", "--filename=-")
-	s.kubectl(t, "", "wait", "--for=condition=Ready", "--timeout=90s", "pod/sqlflow-mysql-old")
-	servers := s.replicas(t, "--idle_timeout=10s")
+	s.kubectl(t, "", "wait", "--for=condition=Ready", "--timeout="+patience.String(), "pod/sqlflow-mysql-old")
+	servers := s.replicas(t, "--idle_timeout=20s")
 	adopted := s.uid(t, "old")
 	servers[0].database(t, "old")
 	if s.uid(t, "old") != adopted {
@@ -58,20 +58,19 @@ func TestAccount(t *testing.T) {
 	pod := s.uid(t, "ann")
 	s.kubectl(t, "", "delete", "pod", "sqlflow-mysql-ann", "--wait=false")
 	s.healed(t, "ann", source, pod, time.Now())
-	eventually(t, "an idle database is released", time.Minute, func() error {
-		if _, err := s.pod(t.Context(), "ann"); err == nil {
-			return errors.New("its pod is there")
-		}
-		return nil
-	})
+	s.released(t, "ann")
 	if again := servers[1].database(t, "ann"); again != source {
 		t.Errorf("the data source is %s, was %s", again, source)
 	}
 	s.kubectl(t, "apiVersion: v1\nkind: Pod\nmetadata: {name: sqlflow-mysql-foreign}\nspec: {schedulerName: nobody, containers: [{name: mine, image: mine}]}\n",
 		"create", "--filename=-")
-	if a, err := servers[0].create(t.Context(), servers[0].clients, "foreign"); err != nil || a.status != http.StatusBadGateway {
-		t.Errorf("a foreign pod in the way was answered %s, want 502: %v", a, err)
-	}
+	eventually(t, "a foreign pod in the way is answered 502", patience, func() error {
+		a, err := servers[0].create(t.Context(), servers[0].clients, "foreign")
+		if err == nil && a.status != http.StatusBadGateway {
+			err = errors.New(a.String())
+		}
+		return err
+	})
 	s.kubectl(t, "", "delete", "pod", "sqlflow-mysql-foreign", "--grace-period=0", "--force")
 	for _, user := range []string{"ann", "old"} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, servers[1].url("/api/delete_db"), strings.NewReader(`{"user_id": "`+user+`"}`))

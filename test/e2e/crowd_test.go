@@ -26,8 +26,7 @@ var crowds = [...]int{500, 1000, 2000}
 // A real control plane with nodes that only pretend, where thousands of pods become
 // ready by themselves. This test runs alone, because it measures.
 func TestFakeNodes(t *testing.T) {
-	real := newSite(t)
-	maria := real.serve(t).database(t, "everybody")
+	maria := sharedDatabase(t, cluster(t))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // cold, its programs are built
 	defer cancel()
 	b, err := bed.Up(ctx, bed.Options{Nodes: bed.Fake, FakeNodes: 20, Logf: logf})
@@ -54,13 +53,13 @@ func TestFakeNodes(t *testing.T) {
 		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")}
 
 	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })
+	t.Run("races", func(t *testing.T) { manyRaces(t, []*site{newSiteOn(t, b), newSiteOn(t, b)}, flags) })
 	t.Run("crowd", func(t *testing.T) { crowd(t, newSiteOn(t, b), flags) })
 }
 
-// forward passes connections on to the database of a data source.
-func forward(t *testing.T, from, source string) {
+// forward passes connections on.
+func forward(t *testing.T, from, to string) {
 	t.Helper()
-	host, port := hostPort(t, source)
 	listener, err := net.Listen("tcp", from)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +73,7 @@ func forward(t *testing.T, from, source string) {
 			}
 			go func() {
 				defer in.Close()
-				out, err := net.DialTimeout("tcp", net.JoinHostPort(host, port), 10*time.Second)
+				out, err := net.DialTimeout("tcp", to, 10*time.Second)
 				if err != nil {
 					return
 				}

@@ -16,12 +16,14 @@ import (
 
 const databaseNamespace = "e2e-database"
 
-// databasePod is a MariaDB as a playground gives it to a user.
-const databasePod = `
+const databaseSpace = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: ` + databaseNamespace + `}
----
+`
+
+// databasePod is a MariaDB as a playground gives it to a user.
+const databasePod = `
 apiVersion: v1
 kind: Pod
 metadata: {name: mysql, namespace: ` + databaseNamespace + `}
@@ -45,25 +47,38 @@ type database struct {
 	password string
 }
 
-// newDatabase gives an empty database, which goes with the test.
-func newDatabase(t *testing.T, b *bed.Bed) database {
+// sharedDatabase gives the address of the MariaDB that all tests share.
+func sharedDatabase(t *testing.T, b *bed.Bed) string {
 	t.Helper()
-	address := once(t, "start a MariaDB", func() (string, func(context.Context) error, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	return once(t, "start a MariaDB", func() (string, func(context.Context) error, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience+time.Minute)
 		defer cancel()
-		if _, err := b.Kubectl(ctx, strings.NewReader(databasePod), "apply", "--filename=-"); err != nil {
+		if _, err := b.Kubectl(ctx, strings.NewReader(databaseSpace), "apply", "--filename=-"); err != nil {
 			return "", nil, err
 		}
 		remove := func(ctx context.Context) error {
-			_, err := b.Kubectl(ctx, nil, "delete", "namespace", databaseNamespace)
+			_, err := b.Kubectl(ctx, nil, "delete", "namespace", databaseNamespace, "--wait=false")
 			return err
 		}
-		if _, err := b.Kubectl(ctx, nil, "wait", "--namespace="+databaseNamespace, "--for=condition=Ready", "--timeout=120s", "pod/mysql"); err != nil {
+		in := "--namespace=" + databaseNamespace
+		if _, err := b.Kubectl(ctx, nil, "wait", in, "--for=create", "--timeout="+patience.String(), "serviceaccount/default"); err != nil {
 			return "", remove, err
 		}
-		ip, err := b.Kubectl(ctx, nil, "get", "--namespace="+databaseNamespace, "pod/mysql", "--output=jsonpath={.status.podIP}")
+		if _, err := b.Kubectl(ctx, strings.NewReader(databasePod), "apply", "--filename=-"); err != nil {
+			return "", remove, err
+		}
+		if _, err := b.Kubectl(ctx, nil, "wait", in, "--for=condition=Ready", "--timeout="+patience.String(), "pod/mysql"); err != nil {
+			return "", remove, err
+		}
+		ip, err := b.Kubectl(ctx, nil, "get", in, "pod/mysql", "--output=jsonpath={.status.podIP}")
 		return string(ip) + ":3306", remove, err
 	})
+}
+
+// newDatabase gives an empty database, which goes with the test.
+func newDatabase(t *testing.T, b *bed.Bed) database {
+	t.Helper()
+	address := sharedDatabase(t, b)
 	root := connect(t, "root:root@tcp("+address+")/?multiStatements=true")
 	name := fmt.Sprintf("e2e_%d", time.Now().UnixNano())
 	password := "pa55-" + name

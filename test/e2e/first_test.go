@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,14 @@ const pluginPatience = 20 * time.Second
 // in the usual places. This test runs alone, because it measures.
 func TestFourFlags(t *testing.T) {
 	s := newSite(t)
-	server := &server{site: s, port: freePort(t), log: filepath.Join(t.TempDir(), "log"), admin: "127.0.0.1:9998"}
+	server := &server{site: s, port: freePorts(t, 1)[0], log: filepath.Join(t.TempDir(), "log"), admin: "127.0.0.1:9998"}
+	eventually(t, "nobody else has the admin address", patience, func() error {
+		listener, err := net.Listen("tcp", server.admin)
+		if err != nil {
+			return err
+		}
+		return listener.Close()
+	})
 	s.makeKeys(t)
 	s.keytool(t, "client", "ann", "--server_url", server.url(""))
 	server.start(t, server.fourFlags()...)
@@ -44,7 +52,7 @@ func TestFourFlags(t *testing.T) {
 	}
 	record(t, "1", "the mariadb client on the host counts iris.train", "110 rows", "110 rows")
 	s.kubectl(t, "", append([]string{"run", "client", "--image=" + images.StepName, "--image-pull-policy=Never", "--restart=Never", "--command", "--"}, sql...)...)
-	s.kubectl(t, "", "wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+	s.kubectl(t, "", "wait", "pod/client", "--for=jsonpath={.status.phase}=Succeeded", "--timeout="+patience.String())
 	if got := strings.TrimSpace(s.kubectl(t, "", "logs", "client")); got != "110" {
 		t.Fatalf("the mariadb client in a pod said %q", got)
 	}
@@ -119,47 +127,48 @@ func hostPort(t *testing.T, source string) (host, port string) {
 	return host, port
 }
 
-// The calls of the notebook plugin, made by tornado under Debian's own Python.
+// The calls of the notebook plugin, made by tornado under Debian's own Python. It has
+// no patience beyond tornado's own, so this test runs alone.
 func TestPlugin(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
 	const python = "/usr/bin/python3"
-	if out, err := exec.CommandContext(ctx, python, "-c", "import tornado").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), python, "-c", "import tornado").CombinedOutput(); err != nil {
 		t.Fatalf("this takes tornado of Debian: apt-get install --yes python3-tornado: %v\n%s", err, out)
 	}
-	s := newSite(t)
-	servers := s.replicas(t)
-	s.keytool(t, "client", "eve", "--user", "eve@example.com")
 	script, err := os.ReadFile("testdata/plugin.py")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, strict := range []string{"default", "strict"} {
-		folder := filepath.Join(s.keys, "clients/eve")
-		call := exec.CommandContext(ctx, python, "-", servers[i].url(""), filepath.Join(folder, "ca.crt"),
-			filepath.Join(folder, "client.crt"), filepath.Join(folder, "client.key"), "eve@example.com", strict)
-		call.Stdin = strings.NewReader(string(script))
-		begun := time.Now()
-		out, err := call.CombinedOutput()
-		took := time.Since(begun)
-		if err != nil {
-			t.Fatalf("%s checks: %v\n%s", strict, err, out)
-		}
-		said := strings.Split(strings.TrimSpace(string(out)), "\n")
-		if len(said) != 2 || said[1] != "hello eve@example.com" {
-			t.Fatalf("%s checks: the plugin's calls gave\n%s", strict, out)
-		}
-		if err := works(ctx, said[0]); err != nil {
-			t.Fatal(err)
-		}
-		what := "create_db of a new user and a heart beat by tornado's HTTPClient, Python's own x509 checks"
-		if strict == "strict" {
-			what = "the same for the user who has a database, with VERIFY_X509_STRICT, at the other replica"
-		}
-		record(t, "2", what, brief(took), "≤ "+brief(pluginPatience))
-		if took > pluginPatience {
-			t.Errorf("it took %s; the plugin waits %s", brief(took), brief(pluginPatience))
-		}
+	s := newSite(t)
+	servers := s.replicas(t)
+	var user string // of the last attempt
+	for i, c := range []struct{ checks, shown string }{
+		{"default", "create_db of a new user and a heart beat by tornado's HTTPClient, Python's own x509 checks"},
+		{"strict", "the same for the user who has a database, with VERIFY_X509_STRICT, at the other replica"},
+	} {
+		figure := inTime(t, c.shown, pluginPatience, func(attempt int) (time.Duration, error) {
+			if i == 0 {
+				user = fmt.Sprintf("eve%d@example.com", attempt)
+				s.keytool(t, "client", fmt.Sprintf("eve%d", attempt), "--user", user)
+			}
+			name, _, _ := strings.Cut(user, "@")
+			folder := filepath.Join(s.keys, "clients", name)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			call := exec.CommandContext(ctx, python, "-", servers[i].url(""), filepath.Join(folder, "ca.crt"),
+				filepath.Join(folder, "client.crt"), filepath.Join(folder, "client.key"), user, c.checks)
+			call.Stdin = strings.NewReader(string(script))
+			begun := time.Now()
+			out, err := call.CombinedOutput()
+			took := time.Since(begun)
+			if err != nil {
+				return took, fmt.Errorf("%w\n%s", err, out)
+			}
+			source, said, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+			if said != "hello "+user {
+				return took, fmt.Errorf("the plugin's calls gave\n%s", out)
+			}
+			return took, works(ctx, source)
+		})
+		record(t, "2", c.shown, figure, "≤ "+brief(pluginPatience))
 	}
 }

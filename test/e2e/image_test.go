@@ -42,7 +42,7 @@ func TestInTheCluster(t *testing.T) {
 			t.Logf("the server wrote: %v\n%s", err, out)
 		}
 	})
-	s.kubectl(t, "", "rollout", "status", "deployment/"+account, "--timeout=90s")
+	s.kubectl(t, "", "rollout", "status", "deployment/"+account, "--timeout="+patience.String())
 	record(t, "3", "the image of the Dockerfile, run by the Deployment of scripts/: ready after", brief(time.Since(begun)), "ready")
 
 	ip := strings.TrimSpace(s.kubectl(t, "", "get", "service", account, "--output=jsonpath={.spec.clusterIP}"))
@@ -51,7 +51,7 @@ func TestInTheCluster(t *testing.T) {
 	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config}}
 	begun = time.Now()
 	var source string
-	eventually(t, "create_db over the Service", 90*time.Second, func() error {
+	eventually(t, "create_db over the Service", patience, func() error {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+ip+":50052/api/create_db", strings.NewReader(`{"user_id": "ann"}`))
 		if err != nil {
 			return err
@@ -94,7 +94,7 @@ func (s *site) loadServerImage(t *testing.T) {
 	}
 	docker := func(args ...string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 		defer cancel()
 		cmd := exec.CommandContext(ctx, "docker", append([]string{"--host=unix://" + path("socket")}, args...)...)
 		cmd.Env = append(os.Environ(), "HOME="+dir)
@@ -137,7 +137,7 @@ func startDockerd(t *testing.T, dir string) (stop func()) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			_ = cmd.Process.Kill()
 			<-ended
 		}
@@ -152,7 +152,7 @@ func startDockerd(t *testing.T, dir string) (stop func()) {
 		}
 	})
 	t.Cleanup(stop)
-	eventually(t, "dockerd answers", time.Minute, func() error {
+	eventually(t, "dockerd answers", patience, func() error {
 		select {
 		case <-ended:
 			text, _ := os.ReadFile(log.Name())

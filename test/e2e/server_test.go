@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sqlflow.org/sqlflow_playground/test/bed"
 )
 
 // gateway is the client that acts for every user.
@@ -54,8 +56,9 @@ func (s *site) makeKeys(t *testing.T) {
 func (s *site) serve(t *testing.T, flags ...string) *server {
 	t.Helper()
 	s.makeKeys(t)
-	srv := &server{site: s, port: freePort(t), log: filepath.Join(t.TempDir(), "log")}
-	srv.admin = net.JoinHostPort("127.0.0.1", strconv.Itoa(freePort(t)))
+	ports := freePorts(t, 2)
+	srv := &server{site: s, port: ports[0], log: filepath.Join(t.TempDir(), "log")}
+	srv.admin = net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[1]))
 	srv.start(t, append(srv.fourFlags(), append([]string{"--kubectl=" + s.KubectlPath(), "--admin_addr=" + srv.admin}, flags...)...)...)
 	return srv
 }
@@ -106,7 +109,7 @@ func (s *server) start(t *testing.T, args ...string) {
 			t.Logf("the server at port %d wrote\n%s", s.port, text[max(0, len(text)-20000):])
 		}
 	})
-	eventually(t, "the server is ready", time.Minute, func() error {
+	eventually(t, "the server is ready", patience, func() error {
 		select {
 		case <-ended:
 			text, _ := os.ReadFile(s.log)
@@ -123,7 +126,7 @@ func (s *server) stop(t *testing.T, cmd *exec.Cmd, ended chan struct{}) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
-	case <-time.After(40 * time.Second):
+	case <-time.After(patience):
 		t.Error("the server does not end")
 		_ = cmd.Process.Kill()
 		<-ended
@@ -145,14 +148,13 @@ func (s *server) again(t *testing.T) {
 	s.start(t, s.cmd.Args[1:]...)
 }
 
-func freePort(t *testing.T) int {
+func freePorts(t *testing.T, number int) []int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := bed.FreePorts(number)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return free
 }
 
 // client makes an HTTP client with the certificate of one of the key store's.
@@ -249,7 +251,7 @@ func (s *server) beat(ctx context.Context, client *http.Client, user string) (an
 func (s *server) database(t *testing.T, user string) string {
 	t.Helper()
 	var source string
-	eventually(t, "the database of "+user, 3*time.Minute, func() error {
+	eventually(t, "the database of "+user, patience, func() error {
 		a, err := s.create(t.Context(), s.clients, user)
 		switch {
 		case err != nil:
@@ -283,7 +285,7 @@ func (s *server) readyz(ctx context.Context) error {
 
 // dsn is a data source in the words of go-sql-driver, with limits.
 func dsn(source string) string {
-	return strings.TrimPrefix(source, "mysql://") + "&timeout=3s&readTimeout=10s&writeTimeout=10s"
+	return strings.TrimPrefix(source, "mysql://") + "&timeout=3s&readTimeout=30s&writeTimeout=30s"
 }
 
 // works asks a database for the rows of iris.train, over a new connection.

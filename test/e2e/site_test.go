@@ -2,9 +2,9 @@ package e2e_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +72,17 @@ func newSiteOn(t *testing.T, b *bed.Bed) *site {
 		}
 	})
 	s.useAccount(t, b.Kubeconfig())
+	awaitAccount(t, b, s.namespace)
 	return s
+}
+
+// awaitAccount waits until a new namespace has its service account, without which
+// its pods are refused.
+func awaitAccount(t *testing.T, b *bed.Bed, namespace string) {
+	t.Helper()
+	eventually(t, "the namespace's account is there", patience, func() error {
+		return b.Get(t.Context(), "/api/v1/namespaces/"+namespace+"/serviceaccounts/default", new(struct{}))
+	})
 }
 
 // useAccount has the servers that start from now on act as the account of a
@@ -101,7 +111,7 @@ func (s *site) kubectl(t *testing.T, stdin string, args ...string) string {
 }
 
 func (s *site) tryKubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience+time.Minute)
 	defer cancel()
 	if s.namespace != "" {
 		args = append(args[:1:1], append([]string{"--namespace=" + s.namespace}, args[1:]...)...)
@@ -119,7 +129,7 @@ func (s *site) keytool(t *testing.T, args ...string) string {
 // run runs the program to its end and gives its standard output.
 func (s *site) run(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.program, args...)
 	out, err := cmd.Output()
@@ -159,8 +169,9 @@ type object struct {
 		RenewTime time.Time
 	}
 	Status struct {
-		Phase      string
-		Conditions []struct{ Type, Status string }
+		Phase             string
+		Conditions        []struct{ Type, Status string }
+		ContainerStatuses []struct{ RestartCount int }
 	}
 }
 
@@ -173,15 +184,25 @@ func (o object) ready() bool {
 	return false
 }
 
-// objects lists all objects of the resources, such as "leases,services,pods".
-func (s *site) objects(ctx context.Context, resources string, args ...string) ([]object, error) {
-	out, err := s.tryKubectl(ctx, "", append([]string{"get", resources, "--output=json"}, args...)...)
-	if err != nil {
-		return nil, err
+// kinds are what a database consists of, and where the API server has it.
+var kinds = [...]struct{ kind, path, resource string }{
+	{"Lease", "/apis/coordination.k8s.io/v1", "leases"}, {"Service", "/api/v1", "services"}, {"Pod", "/api/v1", "pods"},
+}
+
+// objects lists the leases, services and pods that a selector means; "" means all.
+func (s *site) objects(ctx context.Context, selector string) ([]object, error) {
+	var all []object
+	for _, k := range kinds {
+		var list struct{ Items []object }
+		if err := s.Get(ctx, k.path+"/namespaces/"+s.namespace+"/"+k.resource+"?labelSelector="+url.QueryEscape(selector), &list); err != nil {
+			return nil, err
+		}
+		for _, o := range list.Items {
+			o.Kind = k.kind
+			all = append(all, o)
+		}
 	}
-	var list struct{ Items []object }
-	err = json.Unmarshal([]byte(out), &list)
-	return list.Items, err
+	return all, nil
 }
 
 // databaseLabel is on everything of a user's database, and its value is the name.
@@ -190,7 +211,7 @@ const databaseLabel = "sqlflow.org/database"
 // databases lists the objects of databases only, by kind.
 func (s *site) databases(t *testing.T) map[string][]object {
 	t.Helper()
-	all, err := s.objects(t.Context(), "leases.coordination.k8s.io,services,pods", "--selector="+databaseLabel)
+	all, err := s.objects(t.Context(), databaseLabel)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,13 +224,21 @@ func (s *site) databases(t *testing.T) map[string][]object {
 
 // pod gives the pod of a user with a plain id.
 func (s *site) pod(ctx context.Context, user string) (object, error) {
-	out, err := s.tryKubectl(ctx, "", "get", "pod", "sqlflow-mysql-"+user, "--output=json")
-	if err != nil {
-		return object{}, err
-	}
 	var o object
-	err = json.Unmarshal([]byte(out), &o)
+	err := s.Get(ctx, "/api/v1/namespaces/"+s.namespace+"/pods/sqlflow-mysql-"+user, &o)
 	return o, err
+}
+
+// released waits until a user has no pod.
+func (s *site) released(t *testing.T, user string) {
+	t.Helper()
+	eventually(t, "the idle database of "+user+" is released", patience, func() error {
+		_, err := s.pod(t.Context(), user)
+		if errors.Is(err, bed.ErrNotFound) {
+			return nil
+		}
+		return errors.Join(err, errors.New("its pod is there"))
+	})
 }
 
 // uid is the identity of a user's pod.
@@ -225,8 +254,8 @@ func (s *site) uid(t *testing.T, user string) string {
 // nothingLeft checks that nothing of any database is there.
 func (s *site) nothingLeft(t *testing.T) {
 	t.Helper()
-	eventually(t, "nothing is left", 20*time.Second, func() error {
-		all, err := s.objects(t.Context(), "leases.coordination.k8s.io,services,pods")
+	eventually(t, "nothing is left", patience, func() error {
+		all, err := s.objects(t.Context(), "")
 		for _, o := range all {
 			if strings.HasPrefix(o.Metadata.Name, "sqlflow-mysql-") {
 				err = errors.Join(err, fmt.Errorf("%s %s is there", o.Kind, o.Metadata.Name))

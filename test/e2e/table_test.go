@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -48,7 +50,7 @@ func (t *table) playground(servers int) {
 	t.doubled += min(servers/2, 1)
 }
 
-// record adds a row. A test that fails, then or later, has no figures.
+// record adds a row.
 func record(t *testing.T, point, shown, figure, goal string) {
 	t.Helper()
 	t.Logf("%s: %s (goal: %s)", shown, figure, goal)
@@ -62,13 +64,6 @@ func record(t *testing.T, point, shown, figure, goal string) {
 		}
 	}
 	results.rows = append(results.rows, r)
-	t.Cleanup(func() {
-		if t.Failed() {
-			results.mu.Lock()
-			defer results.mu.Unlock()
-			r.figure = "failed"
-		}
-	})
 }
 
 // measured records how long something took. The test fails if that is beyond all
@@ -79,6 +74,31 @@ func measured(t *testing.T, point, shown string, took, goal time.Duration) {
 		t.Errorf("%s took %s, more than %d times its goal of %s", shown, brief(took), noisy, brief(goal))
 	}
 	record(t, point, shown, brief(took), "≤ "+brief(goal))
+}
+
+// attempts is how often what has a hard limit may be tried.
+const attempts = 3
+
+// inTime tries what must be done within a limit, from the start each time, until that
+// succeeds: the machine may have a bad moment, but not at every attempt. It gives the
+// figure for the table.
+func inTime(t *testing.T, what string, limit time.Duration, try func(attempt int) (time.Duration, error)) string {
+	t.Helper()
+	for attempt := 1; ; attempt++ {
+		took, err := try(attempt)
+		if err == nil && took > limit {
+			err = fmt.Errorf("it took %s, more than %s", brief(took), brief(limit))
+		}
+		switch {
+		case err == nil && attempt == 1:
+			return brief(took)
+		case err == nil:
+			return fmt.Sprintf("%s (attempt %d)", brief(took), attempt)
+		case attempt == attempts:
+			t.Fatalf("%s: %v", what, err)
+		}
+		t.Logf("%s, attempt %d: %v", what, attempt, err)
+	}
 }
 
 // brief writes a duration with three digits at most.
@@ -118,29 +138,40 @@ Measured last on %d cores (%s).
 |---|---|---|---|---|
 `
 
-// write makes the document anew. A run of some of the tests keeps the rows of the
-// others.
-func (t *table) write() error {
+// points is how many things had to be proven.
+const points = 9
+
+// write makes the document anew, after a run in which no test failed: what a broken
+// run measured is no proof, and what it did not come to would be missing. A run of
+// some of the tests keeps the rows of the others.
+func (t *table) write(passed bool) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.rows) == 0 {
 		return nil
 	}
-	rows := slices.Clone(t.rows)
-	all := &row{point: "5", test: "all", shown: "playgrounds of this run that two replicas served together (the others measure or kill one)",
-		figure: fmt.Sprintf("%d of %d", t.doubled, t.playgrounds), goal: "recorded"}
-	if !given("test.run") && !given("test.skip") {
-		rows = append(rows, all)
-	} else {
-		kept, err := others(rows)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, kept...)
+	if !passed {
+		logf("%s is left as it was, because a test failed", tablePath)
+		return nil
 	}
+	before, err := os.ReadFile(tablePath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	rows := slices.Clone(t.rows)
+	if value("test.run") == "" {
+		rows = append(rows, &row{point: "5", test: "all", shown: "playgrounds of this run that two replicas served together (the others are measured, or have their only server killed)",
+			figure: fmt.Sprintf("%d of %d", t.doubled, t.playgrounds), goal: "recorded"})
+	}
+	rows = append(rows, kept(string(before), rows, value("test.run"), value("test.skip"))...)
 	slices.SortStableFunc(rows, func(a, b *row) int {
 		return cmp.Or(cmp.Compare(a.point, b.point), cmp.Compare(a.test, b.test), cmp.Compare(a.number, b.number))
 	})
+	if value("test.run") == "" {
+		if err := complete(rows); err != nil {
+			return err
+		}
+	}
 	var text strings.Builder
 	fmt.Fprintf(&text, tableHead, runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH)
 	for _, r := range rows {
@@ -153,29 +184,56 @@ func (t *table) write() error {
 	return os.WriteFile(tablePath, []byte(text.String()), 0o644)
 }
 
-// given tells whether a flag of the test binary has a value.
-func given(name string) bool {
-	f := flag.Lookup(name)
-	return f != nil && f.Value.String() != ""
+// complete says which point has no row.
+func complete(rows []*row) error {
+	for point := range points {
+		want := strconv.Itoa(point + 1)
+		if !slices.ContainsFunc(rows, func(r *row) bool { return r.point == want }) {
+			return fmt.Errorf("%s would have no row for point %s", tablePath, want)
+		}
+	}
+	return nil
 }
 
-// others reads the rows of tests that did not run now.
-func others(now []*row) ([]*row, error) {
-	text, err := os.ReadFile(tablePath)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	_, body, _ := strings.Cut(string(text), "|---|---|---|---|---|\n")
-	var kept []*row
+// kept gives the rows of a document for tests that were left out now: by -skip, or
+// because -run names others.
+func kept(document string, now []*row, run, skip string) []*row {
+	_, body, _ := strings.Cut(document, "|---|---|---|---|---|\n")
+	var rows []*row
 	for line := range strings.Lines(body) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "| "), " | ")
 		if len(cells) != 5 {
 			continue
 		}
-		r := &row{point: cells[0], test: cells[1], number: len(kept), shown: cells[2], figure: cells[3], goal: cells[4]}
+		r := &row{point: cells[0], test: cells[1], number: len(rows), shown: cells[2], figure: cells[3], goal: cells[4]}
+		if run == "" && (skip == "" || !named(skip, r.test)) {
+			continue // it ran, or is no more
+		}
 		if !slices.ContainsFunc(now, func(n *row) bool { return n.test == r.test }) {
-			kept = append(kept, r)
+			rows = append(rows, r)
 		}
 	}
-	return kept, nil
+	return rows
+}
+
+// named tells whether a pattern of -skip names a test, or one that it is part of.
+func named(pattern, test string) bool {
+	parts, names := strings.Split(pattern, "/"), strings.Split(test, "/")
+	if len(parts) > len(names) {
+		return false
+	}
+	for i, part := range parts {
+		if ok, err := regexp.MatchString(part, names[i]); err != nil || !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// value gives a flag of the test binary.
+func value(name string) string {
+	if f := flag.Lookup(name); f != nil {
+		return f.Value.String()
+	}
+	return ""
 }

@@ -37,7 +37,7 @@ func TestUpgrade(t *testing.T) {
 	start := func() { servers = s.replicas(t) }
 	for _, c := range []struct{ user, when string }{{"before", "was there at the start"}, {"after", "appeared beside the running servers"}} {
 		s.kubectl(t, fmt.Sprintf(oldPod, c.user), "create", "--filename=-")
-		s.kubectl(t, "", "wait", "--for=condition=Ready", "--timeout=90s", "pod/sqlflow-mysql-"+c.user)
+		s.kubectl(t, "", "wait", "--for=condition=Ready", "--timeout="+patience.String(), "pod/sqlflow-mysql-"+c.user)
 		pod := s.uid(t, c.user)
 		ip := s.kubectl(t, "", "get", "pod", "sqlflow-mysql-"+c.user, "--output=jsonpath={.status.podIP}")
 		db := connect(t, "root:root@tcp("+ip+":3306)/?multiStatements=true")

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sqlflow.org/sqlflow_playground/kube/workflow"
 	"sqlflow.org/sqlflow_playground/test/images"
@@ -84,7 +83,11 @@ func (s shell) status(t *testing.T, id string) workflow.Status {
 
 // A user asks the playground for a database, and runs a program on it.
 func ownDatabase(t *testing.T, s *scene) {
-	source := newSite(t).serve(t).database(t, "alice")
+	servers := newSite(t).replicas(t)
+	source := servers[0].database(t, "alice")
+	if same := servers[1].database(t, "alice"); same != source {
+		t.Errorf("the other replica gives %s, want %s", same, source)
+	}
 	sh := s.shell(t, source)
 	printed := sh.ok(t, `CREATE DATABASE IF NOT EXISTS stars; CREATE TABLE stars.planets (name VARCHAR(20), moons INT);
 INSERT INTO stars.planets VALUES ('Mars', 2), ('Neptune', 16);
@@ -110,7 +113,7 @@ SELECT CONCAT(name, ' has ', moons, ' moons') AS told FROM stars.planets ORDER B
 		t.Errorf("list does not tell %s:\n%s", id, got)
 	}
 	sh.ok(t, "", "delete", id)
-	eventually(t, "it is gone", time.Minute, func() error {
+	eventually(t, "it is gone", patience, func() error {
 		if _, _, code := sh.run(t, "", "status", id); code == 0 {
 			return errors.New("status still tells it")
 		}

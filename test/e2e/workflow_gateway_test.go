@@ -8,15 +8,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sqlflow.org/sqlflow_playground/client"
 	"sqlflow.org/sqlflow_playground/test/images"
 )
 
-// gateway serves a playground whose clients may run programs on the scene's
+// gateways serve a playground whose clients may run programs on the scene's
 // engine, in the scene's namespace.
-func (s *scene) gateway(t *testing.T) *server {
+func (s *scene) gateways(t *testing.T) [2]*server {
 	t.Helper()
 	site := newSite(t)
 	// The operator says in the environment which image steps run in.
@@ -26,7 +25,7 @@ func (s *scene) gateway(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	site.program = wrapper
-	return site.serve(t, "--workflow_engines="+string(s.name), "--workflow_namespace="+s.namespace)
+	return site.replicas(t, "--workflow_engines="+string(s.name), "--workflow_namespace="+s.namespace)
 }
 
 // as gives a client of the server with the certificate of one of the key store's.
@@ -36,7 +35,7 @@ func (s *server) as(t *testing.T, name string) *client.Client {
 	c, err := client.New(client.Options{
 		URL: s.url(""), CAFile: filepath.Join(folder, "ca.crt"),
 		CertFile: filepath.Join(folder, "client.crt"), KeyFile: filepath.Join(folder, "client.key"),
-		MaxWait: 2 * time.Minute,
+		MaxWait: patience,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -45,12 +44,13 @@ func (s *server) as(t *testing.T, name string) *client.Client {
 }
 
 // Over HTTP a program runs on the user's own database, which need not be named,
-// and nobody else learns of it.
+// and nobody else learns of it. What one replica started the other one tells and stops.
 func overHTTP(t *testing.T, s *scene) {
-	server := s.gateway(t)
+	servers := s.gateways(t)
+	server := servers[0]
 	server.keytool(t, "client", "alice")
 	server.keytool(t, "client", "bob")
-	alice, bob := server.as(t, "alice"), server.as(t, "bob")
+	alice, bob, elsewhere := server.as(t, "alice"), server.as(t, "bob"), servers[1].as(t, "alice")
 
 	id, err := alice.SubmitWorkflow(t.Context(), client.Program{UserID: "alice", Engine: string(s.name), SQL: `CREATE DATABASE stars;
 CREATE TABLE stars.planets AS SELECT 'Mars {{x}} $(y)' AS name;
@@ -72,7 +72,7 @@ SELECT name FROM stars.planets;`})
 		t.Errorf("an image that is not allowed: %v", err)
 	}
 
-	now, told := server.follow(t, alice, id)
+	now, told := follow(t, elsewhere, id)
 	if now.State != "succeeded" || now.Error != "" || now.UserID != "alice" || len(now.Steps) != 3 {
 		t.Errorf("alice's workflow is %+v", now)
 	}
@@ -95,14 +95,14 @@ SELECT name FROM stars.planets;`})
 		}
 		return nil
 	})
-	if err := alice.StopWorkflow(t.Context(), id); err != nil {
+	if err := elsewhere.StopWorkflow(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
 	// All is told once the stopped step is, a moment before the workflow has ended.
-	if now, told := server.follow(t, alice, id); now.Error == "" || !now.Stopping {
+	if now, told := follow(t, alice, id); now.Error == "" || !now.Stopping {
 		t.Errorf("of the workflow that was stopped is told no error: %+v\n%s", now, told)
 	}
-	eventually(t, "it ends", time.Minute, func() error {
+	eventually(t, "it ends", patience, func() error {
 		now, err := alice.Workflow(t.Context(), id, "")
 		if err != nil || now.State != "failed" {
 			return fmt.Errorf("it is %s (%v)", now.State, err)
@@ -112,7 +112,7 @@ SELECT name FROM stars.planets;`})
 }
 
 // follow asks about a workflow until all is told.
-func (s *server) follow(t *testing.T, as *client.Client, id string) (last client.Workflow, told string) {
+func follow(t *testing.T, as *client.Client, id string) (last client.Workflow, told string) {
 	t.Helper()
 	var all strings.Builder
 	eventually(t, id+" ends", runLimit, func() error {

@@ -149,14 +149,14 @@ CREATE TABLE after_it (n INT);`, s.options())
 	if err := s.workflows.Stop(t.Context(), r.Name, now); !errors.Is(err, workflow.ErrFinished) {
 		t.Errorf("stopping it again: %v, want ErrFinished", err)
 	}
-	eventually(t, "the statement ends", time.Minute, s.running(t, second, "0"))
-	if took := time.Since(start); took > time.Minute {
+	eventually(t, "the statement ends", patience, s.running(t, second, "0"))
+	if took := time.Since(start); took > patience {
 		t.Errorf("it stopped after %s", took)
 	}
 	if got := s.tables(t); got != "before_it" {
 		t.Errorf("the tables are %q, want before_it alone", got)
 	}
-	eventually(t, "no pod runs", time.Minute, func() error {
+	eventually(t, "no pod runs", patience, func() error {
 		if n := r.pods(t, "--field-selector=status.phase!=Succeeded,status.phase!=Failed"); n != 0 {
 			return fmt.Errorf("%d pods do", n)
 		}
@@ -174,7 +174,7 @@ func deleted(t *testing.T, s *scene) {
 	if err := s.workflows.Delete(t.Context(), r.Name); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all is gone", 90*time.Second, func() error {
+	eventually(t, "all is gone", patience, func() error {
 		if _, err := s.workflows.Status(t.Context(), r.Name); !errors.Is(err, workflow.ErrNotFound) {
 			return fmt.Errorf("the workflow: %v", err)
 		}

@@ -71,6 +71,7 @@ func stage(t *testing.T, e engine) *scene {
 			t.Error(err)
 		}
 	})
+	awaitAccount(t, b, s.namespace)
 	if err := engines.AllowSteps(t.Context(), b, s.namespace, "default"); err != nil {
 		t.Fatal(err)
 	}

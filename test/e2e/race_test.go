@@ -1,0 +1,250 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Heart beats go to one replica at the very moment in which the other one, or the
+// same, takes the database. Whoever wins, the user has a database afterwards, at
+// the same address, and without another beat. Here pods truly run; the thousand
+// races are on simulated nodes.
+func TestRaceOfBeatAndReaper(t *testing.T) {
+	t.Parallel()
+	r := raceTrack{site: newSite(t), timeout: 10 * time.Second, wanted: 20, answers: works}
+	kept, back := r.run(t, 4)
+	record(t, "5", "a heart beat at one replica while either reaps, MariaDB in the pods: afterwards the database answers at its address",
+		fmt.Sprintf("%d races, %d kept the pod, %d came back, 0 lost", kept+back, kept, back), "0 lost")
+}
+
+// manyRaces are a thousand on a real API server, in two playgrounds at once because a
+// reaper takes one database after the other.
+func manyRaces(t *testing.T, sites []*site, flags []string) {
+	const races, users = 1000, 100
+	begun := time.Now()
+	var kept, back atomic.Int64
+	var all sync.WaitGroup
+	for _, s := range sites {
+		all.Go(func() {
+			r := raceTrack{site: s, timeout: 20 * time.Second, wanted: races / len(sites), answers: func(context.Context, string) error { return nil }}
+			k, b := r.run(t, users, flags...)
+			kept.Add(int64(k))
+			back.Add(int64(b))
+		})
+	}
+	all.Wait()
+	k, b := kept.Load(), back.Load()
+	if k == 0 || b == 0 {
+		t.Errorf("%d databases kept their pod and %d came back, which is no race", k, b)
+	}
+	record(t, "5", "the same on a real API server with simulated nodes: afterwards the pod is Ready, its record alive, and that is so to the end",
+		fmt.Sprintf("%d races in %s, %d kept the pod, %d came back, 0 lost", k+b, brief(time.Since(begun)), k, b), "1000 races, 0 lost")
+}
+
+// A raceTrack is a playground of two replicas with a short time-out, whose users beat
+// only when a reaper has announced itself.
+type raceTrack struct {
+	*site
+	timeout time.Duration // of an idle database; a tenth of it is between two passes
+	wanted  int           // races
+	answers func(ctx context.Context, source string) error
+
+	mu    sync.Mutex
+	users map[string]*racer // by the name of the objects
+	begun atomic.Int64      // races
+}
+
+// A racer is what the API server says of one user's database.
+type racer struct {
+	lease, pod object
+	changed    chan struct{} // closed and made anew with each change
+}
+
+// run has so many users race until it is enough, and gives how many kept the pod, and
+// for how many it came back.
+func (r *raceTrack) run(t *testing.T, users int, flags ...string) (kept, back int) {
+	servers := r.replicas(t, append([]string{"--idle_timeout=" + r.timeout.String()}, flags...)...)
+	r.users = map[string]*racer{}
+	ctx, stop := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	for _, k := range kinds {
+		if k.kind != "Service" {
+			watching.Go(func() {
+				path := k.path + "/namespaces/" + r.namespace + "/" + k.resource + "?watch=1&labelSelector=" + url.QueryEscape(databaseLabel)
+				if err := r.Watch(ctx, path, r.observe); ctx.Err() == nil {
+					t.Errorf("the test's watch of %s ended: %v", k.resource, err)
+				}
+			})
+		}
+	}
+	var keptPods, newPods atomic.Int64
+	var all sync.WaitGroup
+	for i := range users {
+		all.Go(func() {
+			user := student(i)
+			source, err := servers[i%2].createPatiently(ctx, user)
+			for n := 0; err == nil && r.begun.Load() < int64(r.wanted); n++ {
+				var same bool
+				same, err = r.race(ctx, servers[(i+n)%2], user, source)
+				switch {
+				case errors.Is(err, errEnough):
+					return
+				case err == nil && same:
+					keptPods.Add(1)
+				case err == nil:
+					newPods.Add(1)
+				}
+			}
+			if err != nil {
+				t.Errorf("%s: %v", user, err)
+				stop()
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		return 0, 0
+	}
+	for kind, objects := range r.databases(t) {
+		if kind != "Pod" && len(objects) != users {
+			t.Errorf("there are %d %ss for %d users", len(objects), kind, users)
+		}
+	}
+	return int(keptPods.Load()), int(newPods.Load())
+}
+
+// errEnough says that there were enough races.
+var errEnough = errors.New("enough races")
+
+// race waits until a reaper announces itself, beats at a random moment around the
+// release, and waits until that is decided and the database there. It says whether the
+// pod is the same as before.
+func (r *raceTrack) race(ctx context.Context, server *server, user, source string) (same bool, err error) {
+	var before string
+	err = r.until(ctx, user, func(now racer) error {
+		if r.begun.Load() >= int64(r.wanted) {
+			return nil
+		}
+		if now.lease.marked() == "" && now.lease.released() == "" {
+			return errors.New("no reaper announced itself")
+		}
+		before = now.pod.Metadata.UID
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if r.begun.Add(1) > int64(r.wanted) {
+		return false, errEnough
+	}
+	// A pass later, if not more, the reaper takes what it announced.
+	if err := sleep(ctx, rand.N(r.timeout/5)); err != nil {
+		return false, err
+	}
+	beaten := time.Now()
+	if _, err := server.beat(ctx, server.clients, user); err != nil {
+		return false, err
+	}
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	decided := func(now racer) error {
+		switch {
+		case now.lease.marked() != "", now.lease.Spec.RenewTime.Before(beaten):
+			return errors.New("its record does not tell of the beat")
+		case now.lease.released() != "":
+			return errors.New("it is released")
+		case !now.pod.ready():
+			return errors.New("its pod is not ready")
+		}
+		return nil
+	}
+	if err := r.until(limit, user, decided); err != nil {
+		return false, fmt.Errorf("a beat was answered hello, and the database is lost: %w", err)
+	}
+	// Two watches told that, of which one may have been behind. And whatever was still
+	// under way has its chance now.
+	if err := sleep(limit, time.Second); err != nil {
+		return false, err
+	}
+	for {
+		now, err := r.pod(limit, user)
+		if err == nil && now.ready() {
+			err = r.answers(limit, source)
+		} else if err == nil {
+			err = errors.New("its pod is not ready")
+		}
+		if err == nil {
+			return now.Metadata.UID == before, nil
+		}
+		if sleep(limit, 300*time.Millisecond) != nil {
+			return false, fmt.Errorf("a beat was answered hello, and the database is lost: %w", err)
+		}
+	}
+}
+
+func (o object) marked() string   { return o.Metadata.Annotations["sqlflow.org/marked"] }
+func (o object) released() string { return o.Metadata.Annotations["sqlflow.org/released"] }
+
+// observe takes in one event of a watch.
+func (r *raceTrack) observe(event []byte) error {
+	var e struct {
+		Type   string
+		Object object
+	}
+	if err := json.Unmarshal(event, &e); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	user := r.user(e.Object.Metadata.Name)
+	if e.Type == "DELETED" {
+		e.Object = object{Kind: e.Object.Kind}
+	}
+	switch e.Object.Kind {
+	case "Lease":
+		user.lease = e.Object
+	case "Pod":
+		user.pod = e.Object
+	default:
+		return fmt.Errorf("an event of type %s tells of a %s", e.Type, e.Object.Kind)
+	}
+	close(user.changed)
+	user.changed = make(chan struct{})
+	return nil
+}
+
+// user gives the record of a name. r.mu is held.
+func (r *raceTrack) user(name string) *racer {
+	if r.users[name] == nil {
+		r.users[name] = &racer{changed: make(chan struct{})}
+	}
+	return r.users[name]
+}
+
+// until waits until what the API server says of a user is as it should be.
+func (r *raceTrack) until(ctx context.Context, user string, check func(racer) error) error {
+	for {
+		r.mu.Lock()
+		now := *r.user("sqlflow-mysql-" + user)
+		r.mu.Unlock()
+		err := check(now)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-now.changed:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
