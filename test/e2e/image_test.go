@@ -48,18 +48,23 @@ func TestInTheCluster(t *testing.T) {
 	ip := strings.TrimSpace(s.kubectl(t, "", "get", "service", account, "--output=jsonpath={.spec.clusterIP}"))
 	config := s.tlsConfig(t, gateway)
 	config.ServerName = host
-	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config}}
-	begun = time.Now()
-	var source string
-	eventually(t, "create_db over the Service", patience, func() error {
+	// Over a new connection each time, which the Service gives to any of its pods.
+	create := func() (answer, error) {
+		client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+ip+":50052/api/create_db", strings.NewReader(`{"user_id": "ann"}`))
 		if err != nil {
-			return err
+			return answer{}, err
 		}
 		a, err := do(client, request)
 		if err == nil && a.status != http.StatusOK {
 			err = errors.New(a.String())
 		}
+		return a, err
+	}
+	begun = time.Now()
+	var source string
+	eventually(t, "create_db over the Service", patience, func() error {
+		a, err := create()
 		source = a.source()
 		return err
 	})
@@ -67,6 +72,20 @@ func TestInTheCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	record(t, "3", "create_db of a new user over the Service of scripts/", brief(time.Since(begun)), "≤ "+brief(pluginPatience))
+
+	s.servers = 2
+	s.kubectl(t, "", "scale", "deployment/"+account, "--replicas=2")
+	s.kubectl(t, "", "rollout", "status", "deployment/"+account, "--timeout="+patience.String())
+	for range 10 {
+		eventually(t, "create_db over the Service, of two replicas", patience, func() error {
+			a, err := create()
+			if err == nil && a.source() != source {
+				t.Fatalf("a replica gives %s, want %s", a.source(), source)
+			}
+			return err
+		})
+	}
+	record(t, "3", "the Deployment scaled to two replicas: ten create_db over the Service give the same data source", "same", "same")
 	log := s.kubectl(t, "", "logs", "deployment/"+account)
 	if strings.Contains(log, "orbidden") || strings.Contains(log, `"level":"error"`) {
 		t.Errorf("the server complains:\n%s", log)
