@@ -20,8 +20,16 @@ func TestClusterDisturbed(t *testing.T) {
 	servers := s.replicas(t, "--create_timeout=4s")
 	source := servers[0].database(t, "ann")
 	pod := s.uid(t, "ann")
-	// What was there before is there afterwards, and then the cluster gets time to get
-	// over it, so that the next test does not suffer from this one.
+	// Whatever comes of a test, the next one does not suffer from it.
+	settled := func(t *testing.T) {
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+			defer cancel()
+			if err := s.Settle(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	undisturbed := func(t *testing.T) {
 		t.Helper()
 		for _, server := range servers {
@@ -34,12 +42,10 @@ func TestClusterDisturbed(t *testing.T) {
 		if again := s.uid(t, "ann"); again != pod {
 			t.Error("the pod was made anew, with its data lost")
 		}
-		if err := s.Settle(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 	}
 
 	t.Run("kubelet", func(t *testing.T) {
+		settled(t)
 		beating := servers[0].pulse(t, "ann", 100*time.Millisecond)
 		if err := s.Stop(t.Context(), bed.Kubelet); err != nil {
 			t.Fatal(err)
@@ -63,6 +69,7 @@ func TestClusterDisturbed(t *testing.T) {
 	})
 
 	t.Run("API server", func(t *testing.T) {
+		settled(t)
 		const away = 30 * time.Second
 		beating := []*pulse{servers[0].pulse(t, "ann", 100*time.Millisecond), servers[1].pulse(t, "nobody", 100*time.Millisecond)}
 		if err := s.Stop(t.Context(), bed.APIServer); err != nil {
@@ -109,6 +116,7 @@ func TestClusterDisturbed(t *testing.T) {
 	})
 
 	t.Run("etcd", func(t *testing.T) {
+		settled(t)
 		beating := servers[1].pulse(t, "ann", 100*time.Millisecond)
 		if err := s.Restart(t.Context(), bed.Etcd); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,8 +20,9 @@ import (
 // races are on simulated nodes.
 func TestRaceOfBeatAndReaper(t *testing.T) {
 	t.Parallel()
-	r := raceTrack{site: newSite(t), timeout: 10 * time.Second, wanted: 20, answers: works}
-	kept, back := r.run(t, 4)
+	r := newRaceTrack(t, newSite(t), 10*time.Second)
+	r.answers = works
+	kept, back := r.run(t, 4, 20)
 	record(t, "5", "a heart beat at one replica while either reaps, MariaDB in the pods: afterwards the database answers at its address",
 		fmt.Sprintf("%d races, %d kept the pod, %d came back, 0 lost", kept+back, kept, back), "0 lost")
 }
@@ -29,13 +31,13 @@ func TestRaceOfBeatAndReaper(t *testing.T) {
 // reaper takes one database after the other.
 func manyRaces(t *testing.T, sites []*site, flags []string) {
 	const races, users = 1000, 100
-	begun := time.Now()
 	var kept, back atomic.Int64
 	var all sync.WaitGroup
+	begun := time.Now()
 	for _, s := range sites {
+		r := newRaceTrack(t, s, 20*time.Second, flags...)
 		all.Go(func() {
-			r := raceTrack{site: s, timeout: 20 * time.Second, wanted: races / len(sites), answers: func(context.Context, string) error { return nil }}
-			k, b := r.run(t, users, flags...)
+			k, b := r.run(t, users, races/len(sites))
 			kept.Add(int64(k))
 			back.Add(int64(b))
 		})
@@ -53,13 +55,13 @@ func manyRaces(t *testing.T, sites []*site, flags []string) {
 // only when a reaper has announced itself.
 type raceTrack struct {
 	*site
+	servers [2]*server
 	timeout time.Duration // of an idle database; a tenth of it is between two passes
-	wanted  int           // races
 	answers func(ctx context.Context, source string) error
+	left    atomic.Int64 // races to begin
 
 	mu    sync.Mutex
 	users map[string]*racer // by the name of the objects
-	begun atomic.Int64      // races
 }
 
 // A racer is what the API server says of one user's database.
@@ -68,21 +70,31 @@ type racer struct {
 	changed    chan struct{} // closed and made anew with each change
 }
 
+func newRaceTrack(t *testing.T, s *site, timeout time.Duration, flags ...string) *raceTrack {
+	t.Helper()
+	return &raceTrack{
+		site: s, timeout: timeout, users: map[string]*racer{},
+		servers: s.replicas(t, append([]string{"--idle_timeout=" + timeout.String()}, flags...)...),
+		answers: func(context.Context, string) error { return nil },
+	}
+}
+
 // run has so many users race until it is enough, and gives how many kept the pod, and
 // for how many it came back.
-func (r *raceTrack) run(t *testing.T, users int, flags ...string) (kept, back int) {
-	servers := r.replicas(t, append([]string{"--idle_timeout=" + r.timeout.String()}, flags...)...)
-	r.users = map[string]*racer{}
-	ctx, stop := context.WithCancel(t.Context())
+func (r *raceTrack) run(t *testing.T, users, wanted int) (kept, back int) {
+	const limit = 20 * time.Minute // should no reaper ever come
+	ctx, stop := context.WithTimeout(t.Context(), limit)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer stop()
+	r.left.Store(int64(wanted))
 	for _, k := range kinds {
 		if k.kind != "Service" {
 			watching.Go(func() {
 				path := k.path + "/namespaces/" + r.namespace + "/" + k.resource + "?watch=1&labelSelector=" + url.QueryEscape(databaseLabel)
 				if err := r.Watch(ctx, path, r.observe); ctx.Err() == nil {
 					t.Errorf("the test's watch of %s ended: %v", k.resource, err)
+					stop()
 				}
 			})
 		}
@@ -92,33 +104,31 @@ func (r *raceTrack) run(t *testing.T, users int, flags ...string) (kept, back in
 	for i := range users {
 		all.Go(func() {
 			user := student(i)
-			source, err := servers[i%2].createPatiently(ctx, user)
-			for n := 0; err == nil && r.begun.Load() < int64(r.wanted); n++ {
+			source, err := r.servers[i%2].createPatiently(ctx, user)
+			for n := 0; err == nil; n++ {
 				var same bool
-				same, err = r.race(ctx, servers[(i+n)%2], user, source)
+				same, err = r.race(ctx, r.servers[(i+n)%2], user, source)
 				switch {
-				case errors.Is(err, errEnough):
-					return
 				case err == nil && same:
 					keptPods.Add(1)
 				case err == nil:
 					newPods.Add(1)
 				}
 			}
-			if err != nil {
+			if !errors.Is(err, errEnough) {
 				t.Errorf("%s: %v", user, err)
 				stop()
 			}
 		})
 	}
 	all.Wait()
-	if t.Failed() {
-		return 0, 0
+	records, err := r.objects(t.Context(), databaseLabel)
+	if err != nil {
+		t.Error(err)
 	}
-	for kind, objects := range r.databases(t) {
-		if kind != "Pod" && len(objects) != users {
-			t.Errorf("there are %d %ss for %d users", len(objects), kind, users)
-		}
+	records = slices.DeleteFunc(records, func(o object) bool { return o.Kind != "Lease" })
+	if len(records) != users {
+		t.Errorf("there are %d records for %d users", len(records), users)
 	}
 	return int(keptPods.Load()), int(newPods.Load())
 }
@@ -132,7 +142,7 @@ var errEnough = errors.New("enough races")
 func (r *raceTrack) race(ctx context.Context, server *server, user, source string) (same bool, err error) {
 	var before string
 	err = r.until(ctx, user, func(now racer) error {
-		if r.begun.Load() >= int64(r.wanted) {
+		if r.left.Load() <= 0 {
 			return nil
 		}
 		if now.lease.marked() == "" && now.lease.released() == "" {
@@ -144,7 +154,7 @@ func (r *raceTrack) race(ctx context.Context, server *server, user, source strin
 	if err != nil {
 		return false, err
 	}
-	if r.begun.Add(1) > int64(r.wanted) {
+	if r.left.Add(-1) < 0 {
 		return false, errEnough
 	}
 	// A pass later, if not more, the reaper takes what it announced.
