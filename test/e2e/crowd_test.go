@@ -53,7 +53,7 @@ func TestFakeNodes(t *testing.T) {
 		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")}
 
 	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })
-	t.Run("races", func(t *testing.T) { manyRaces(t, []*site{newSiteOn(t, b), newSiteOn(t, b)}, flags) })
+	t.Run("races", func(t *testing.T) { manyRaces(t, newSiteOn(t, b), flags) })
 	t.Run("crowd", func(t *testing.T) { crowd(t, newSiteOn(t, b), flags) })
 }
 
