@@ -26,7 +26,7 @@ func start(c command, log string) (*process, error) {
 		return nil, err
 	}
 	cmd := exec.Command(c.path, c.args...)
-	cmd.Env = append(os.Environ(), c.env...)
+	cmd.Env = append(append(os.Environ(), "GOGC=400"), c.env...) // as the cluster's own programs
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
