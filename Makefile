@@ -66,7 +66,7 @@ cluster-down: ## Stop it and remove all that it left.
 cluster-status: ## Tell what runs of it.
 	cd test && $(GO) run ./cmd/cluster status
 
-SCALE := ^TestFakeNodes$$/^crowd$$
+SCALE := ^TestCrowd$$
 
 .PHONY: e2e
 e2e: build ## Prove everything on the test bed, as root; rewrites docs/e2e.md.

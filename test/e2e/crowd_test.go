@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,77 +14,16 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"sqlflow.org/sqlflow_playground/test/bed"
 )
 
 // crowds are the numbers of databases at which figures are taken.
 var crowds = [...]int{500, 1000, 2000}
 
-// A real control plane with nodes that only pretend, where thousands of pods become
-// ready by themselves. This test runs alone, because it measures.
-func TestFakeNodes(t *testing.T) {
-	maria := sharedDatabase(t, cluster(t))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // cold, its programs are built
-	defer cancel()
-	b, err := bed.Up(ctx, bed.Options{Nodes: bed.Fake, FakeNodes: 20, Logf: logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if os.Getenv(keepVariable) != "" {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := b.Down(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-
-	// What pretends to be a database answers queries all the same: its pod has the
-	// node's address, and there a real MariaDB is listening for all of them.
-	forward(t, net.JoinHostPort(b.NodeIP(), "3306"), maria)
-	flags := []string{"--db_address=pod", "--log_level=warning", "--template_dir=" + changedTemplates(t,
-		"spec:\n  # A", "spec:\n  hostNetwork: true\n  # A",
-		"      ports:\n        - name: mysql\n          containerPort: 3306\n          protocol: TCP\n", "",
-		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")}
-
-	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })
-	t.Run("races", func(t *testing.T) { manyRaces(t, newSiteOn(t, b), flags) })
-	t.Run("crowd", func(t *testing.T) { crowd(t, newSiteOn(t, b), flags) })
-}
-
-// forward passes connections on.
-func forward(t *testing.T, from, to string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	go func() {
-		for {
-			in, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer in.Close()
-				out, err := net.DialTimeout("tcp", to, 10*time.Second)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
-				_, _ = io.Copy(in, out)
-			}()
-		}
-	}()
-}
-
-// crowd measures one server at growing numbers of databases.
-func crowd(t *testing.T, s *site, flags []string) {
+// One server at growing numbers of databases, whose pods run on simulated nodes. This
+// test runs alone, because it measures.
+func TestCrowd(t *testing.T) {
+	b, flags := fakeNodes(t)
+	s := newSiteOn(t, b)
 	server := s.serve(t, flags...)
 	empty := server.usage(t)
 	there := 0
