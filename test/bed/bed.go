@@ -195,7 +195,7 @@ func (b *Bed) Components() []Component {
 	return []Component{Etcd, APIServer, ControllerManager, Scheduler, Containerd, Kubelet, KubeProxy}
 }
 
-// Start starts a component that is not running and waits, two minutes at most,
+// Start starts a component that is not running and waits, five minutes at most,
 // until it does its work. The API server must run for the kubelet to count as
 // working. The error carries the end of the component's log.
 func (b *Bed) Start(ctx context.Context, c Component) error {

@@ -38,7 +38,7 @@ func (c Component) grace() time.Duration {
 	}
 }
 
-const readyLimit = 2 * time.Minute
+const readyLimit = 5 * time.Minute
 
 // issueCertificates makes everything that the components prove themselves with.
 func (b *Bed) issueCertificates() error {

@@ -70,7 +70,7 @@ func killPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return waitUntil(ctx, 30*time.Second, 20*time.Millisecond, func(context.Context) error {
+	return waitUntil(ctx, 2*time.Minute, 20*time.Millisecond, func(context.Context) error {
 		var left []string
 		for _, root := range folders {
 			var tree []string

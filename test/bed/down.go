@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const downLimit = 3 * time.Minute
+const downLimit = 5 * time.Minute
 
 // Down takes the cluster down that Options mean, whoever booted it, also one
 // whose boot was broken off. The error is ErrNotUp when there is none.

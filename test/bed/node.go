@@ -19,7 +19,7 @@ const (
 	kubeletPort = "10250"
 	cgroup      = "sqlflow_playground" // every pod's cgroup lies below it
 	cniPlugins  = "/usr/lib/cni"       // where Debian's containernetworking-plugins puts them
-	importLimit = 5 * time.Minute
+	importLimit = 10 * time.Minute
 )
 
 func (b *Bed) containerdSocket() string { return b.path("containerd", "containerd.sock") }

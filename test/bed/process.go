@@ -74,7 +74,7 @@ func (p *process) stop(ctx context.Context, grace time.Duration) error {
 	for _, step := range []struct {
 		signal os.Signal
 		wait   time.Duration
-	}{{syscall.SIGTERM, grace}, {syscall.SIGKILL, 20 * time.Second}} {
+	}{{syscall.SIGTERM, grace}, {syscall.SIGKILL, time.Minute}} {
 		if !p.alive() {
 			return nil
 		}

@@ -84,7 +84,7 @@ func once[T any](t *testing.T, name string, open func() (T, func(context.Context
 }
 
 func (r *resources) release() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	var errs []error
 	for i := len(r.releases) - 1; i >= 0; i-- {
