@@ -54,9 +54,9 @@ const (
 )
 
 // appraise says what a place is worth as a spare.
-func (c *Cluster) appraise(name string, p pieces, now time.Time) worth {
+func (c *Cluster) appraise(p pieces, now time.Time) worth {
 	switch {
-	case !isSpare(name) || p.service != nil && p.service.user != "" || p.pod != nil && p.pod.user != "":
+	case p.service != nil && p.service.user != "" || p.pod != nil && p.pod.user != "":
 		return noSpare
 	case p.service == nil && p.pod == nil: // a volume alone: a user's, or a leftover
 		if p.volume == nil || p.volume.user != "" || p.volume.leaving || now.Sub(p.volume.created) < halfMade {
@@ -96,9 +96,8 @@ func (c *Cluster) spares() map[worth][]string {
 		created time.Time
 	}
 	sorted := make(map[worth][]spare)
-	for _, name := range c.view.list(func(pieces) bool { return true }) {
-		p := c.view.standing(name)
-		if worth := c.appraise(name, p, now); worth != noSpare {
+	for name, p := range c.view.ahead() {
+		if worth := c.appraise(p, now); worth != noSpare {
 			s := spare{name: name}
 			if p.pod != nil || p.service != nil {
 				s.created = p.created()

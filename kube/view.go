@@ -192,6 +192,19 @@ func (v *view) list(has func(pieces) bool) []string {
 	return names
 }
 
+// ahead gives what stands at the places that are or were made ahead.
+func (v *view) ahead() map[string]pieces {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	all := make(map[string]pieces)
+	for name, p := range v.names {
+		if isSpare(name) {
+			all[name] = p
+		}
+	}
+	return all
+}
+
 // databases gives the names of the databases of which something is true.
 func (v *view) databases(has func(pieces) bool) []string {
 	v.mu.Lock()
