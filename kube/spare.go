@@ -63,12 +63,11 @@ func (c *Cluster) appraise(p pieces, now time.Time) worth {
 			return noSpare
 		}
 		return bad
+	case p.service == nil && p.pod.leaving: // dropped, and nearly gone
+		return noSpare
 	case p.service == nil || p.pod == nil || c.o.Storage != "" && p.volume == nil:
 		if now.Sub(p.created()) < halfMade {
 			return coming
-		}
-		if p.service == nil && p.pod.leaving {
-			return noSpare
 		}
 		return bad
 	case p.service.dropped || p.pod.leaving || p.pod.hash != c.hash:

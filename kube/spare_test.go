@@ -247,7 +247,7 @@ func TestOldSparesAreMadeAnewOneByOne(t *testing.T) {
 	w.spares(c, playground.Spares{Ready: 3})
 	now = now.Add(2 * time.Hour)
 	must(t, c.Restock(t.Context(), 3, time.Hour))
-	w.spares(c, playground.Spares{Ready: 2})
+	w.spares(c, playground.Spares{Ready: 2}) // its pod takes its time, which is nobody's business
 	must(t, c.Restock(t.Context(), 3, time.Hour))
 	w.spares(c, playground.Spares{Ready: 2, Coming: 1}) // the next oldest stays until that one is there
 }
