@@ -176,7 +176,7 @@ func (c *Cluster) roles() string {
 func (c *Cluster) dryRun(ctx context.Context) error {
 	// An id that gets a hash, so that no user has this name.
 	user := playground.User("Dry Run")
-	made, err := c.manifests(user, &home{place: user.Name(), record: "00000000-0000-0000-0000-000000000000", volume: c.volumeName(user.Name())})
+	made, err := c.manifests(user, &home{place: user.Name(), record: "00000000-0000-0000-0000-000000000000"})
 	if err != nil {
 		return err
 	}

@@ -183,7 +183,6 @@ func (c *Cluster) lease(each claim, place string) document {
 type home struct {
 	record string // uid of the user's record; "" if there is none
 	place  string // the name of pod and service
-	volume string // the claim that the pod mounts; "" for none
 	taken  bool   // it was made ahead and is complete
 	err    error
 }

@@ -235,8 +235,12 @@ func (c *Cluster) deleteAll(ctx context.Context, volumes bool, also string, name
 // Remove deletes all of user that carries our labels, the lease first. A volume stays
 // unless purge is set, or it never held data.
 func (c *Cluster) Remove(ctx context.Context, user playground.User, purge bool) error {
-	names := map[string]bool{user.Name(): true, c.placeOf(user): true}
+	names := map[string]bool{user.Name(): true}
 	p, _ := c.view.database(user.Name())
+	if p.service != nil || p.pod != nil {
+		// Only what is known to be his: the record may name what somebody else was faster to take.
+		names[p.place(user.Name())] = true
+	}
 	if purge && p.volume != nil {
 		names[p.volume.name] = true
 	}

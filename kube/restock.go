@@ -68,7 +68,7 @@ func (c *Cluster) makeSpares(ctx context.Context, n int) error {
 	var documents []document
 	for range n {
 		name := newSpareName()
-		made, err := c.manifests("", &home{place: name, volume: c.volumeName(name)})
+		made, err := c.manifests("", &home{place: name})
 		if err != nil {
 			return refused("the templates do not fit a database made ahead: "+err.Error(), nil)
 		}
@@ -85,7 +85,7 @@ func (c *Cluster) makeSpares(ctx context.Context, n int) error {
 // sameForEverybody finds a template that needs to know the user, whom nobody knows when
 // a database is made ahead.
 func (c *Cluster) sameForEverybody() error {
-	d := c.objects("", &home{place: newSpareName(), volume: c.volumeName("volume")})
+	d, _ := c.objects("", newSpareName())
 	for _, each := range []struct {
 		kind   string
 		render func(templates.Database) ([]byte, error)

@@ -286,10 +286,30 @@ func TestHalfTakenSpares(t *testing.T) {
 		if db := w.database("bob"); db.Phase != playground.Missing || db.Address != "" {
 			t.Errorf("bob sees ann's database: %+v", db)
 		}
+		must(t, c.Remove(ctx, "bob", true))
+		w.is("bob", playground.None)
+		for _, resource := range []string{"pods", "services"} {
+			if o := b.object(resource, place); o == nil || o["metadata"].(map[string]any)["deletionTimestamp"] != nil {
+				t.Fatalf("ann's database went with bob's record: %v", o)
+			}
+		}
+
+		must(t, c.Claim(ctx, "bob", at))
+		b.patch("coordination.k8s.io/v1", "Lease", playground.User("bob").Name(), `{"metadata":{"annotations":{"sqlflow.org/service":"`+place+`"}}}`)
+		w.until("bob at ann's place again", func() bool { return w.all["bob"].Place == place })
 		must(t, c.Start(ctx, "bob"))
 		b.ready("bob")
 		if db := w.is("bob", playground.Ready); db.Place == place || db.Address == w.database("ann").Address {
 			t.Errorf("bob is at %+v", db)
+		}
+
+		// Somebody deleted the service: pod and data stay where they are.
+		pod := w.database("ann").Pod.UID
+		b.kubectl("delete", "--raw", "/api/v1/namespaces/"+b.namespace+"/services/"+place)
+		w.until("no address", func() bool { return w.all["ann"].Address == "" })
+		must(t, c.Start(ctx, "ann"))
+		if db := w.is("ann", playground.Ready); db.Place != place || db.Pod.UID != pod {
+			t.Errorf("ann moved to %+v", db)
 		}
 
 		// A place that is not one is not followed.

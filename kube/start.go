@@ -89,9 +89,6 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 		default:
 			unsure = append(unsure, name)
 		}
-		if h.volume = c.volumeName(h.place); p.volume != nil {
-			h.volume = p.volume.name
-		}
 	}
 	if len(unsure) == 0 {
 		return homes, nil
@@ -105,9 +102,6 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 		switch {
 		case ok:
 			h.record, h.place = found.record, found.place
-			if p, _ := c.view.database(user.Name()); p.volume == nil {
-				h.volume = c.volumeName(h.place)
-			}
 		case h.record == "" && h.err == nil:
 			h.err = playground.ErrNoRecord
 		}
@@ -115,12 +109,16 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 	return homes, err
 }
 
-// volumeName is that of the claim of a new place; "" without storage.
-func (c *Cluster) volumeName(place string) string {
+// volumeFor names the claim that user's pod is to mount, and says whether it must be
+// made: a user's old one is used again. It is "" without storage.
+func (c *Cluster) volumeFor(user playground.User, place string) (name string, isNew bool) {
 	if c.o.Storage == "" {
-		return ""
+		return "", false
 	}
-	return place
+	if p, _ := c.view.database(user.Name()); user != "" && p.volume != nil {
+		return p.volume.name, false
+	}
+	return place, true
 }
 
 // manifests are the objects of user's home, in the order in which they are best made:
@@ -128,15 +126,14 @@ func (c *Cluster) volumeName(place string) string {
 // that Kubernetes deletes them should the record go; the volume's data outlives it. User
 // "" is nobody: what is made ahead belongs to no record.
 func (c *Cluster) manifests(user playground.User, h *home) ([]document, error) {
-	d := c.objects(user, h)
+	d, isNew := c.objects(user, h.place)
 	var all []document
-	known, _ := c.view.database(user.Name())
 	for _, each := range []struct {
 		kind   string
 		wanted bool
 		render func(templates.Database) ([]byte, error)
 	}{
-		{"PersistentVolumeClaim", h.volume == h.place && (user == "" || known.volume == nil), c.o.Templates.Volume},
+		{"PersistentVolumeClaim", isNew, c.o.Templates.Volume},
 		{"Pod", true, c.o.Templates.Pod},
 		{"Service", true, c.o.Templates.Service},
 	} {
@@ -174,9 +171,9 @@ func ownerReferences(name, record string) []fields {
 	return []fields{{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": name, "uid": record}}
 }
 
-// objects is what the templates get to know.
-func (c *Cluster) objects(user playground.User, h *home) templates.Database {
-	labels := maps.Clone(c.labels(h.place))
+// objects is what the templates get to know, and whether the volume is to be made too.
+func (c *Cluster) objects(user playground.User, place string) (_ templates.Database, newVolume bool) {
+	labels := maps.Clone(c.labels(place))
 	labels[templateLabel] = c.hash
 	annotations := map[string]string{}
 	if user == "" {
@@ -184,12 +181,13 @@ func (c *Cluster) objects(user playground.User, h *home) templates.Database {
 	} else {
 		annotations[userNote] = string(user)
 	}
+	volume, newVolume := c.volumeFor(user, place)
 	return templates.Database{
-		Name: h.place, Namespace: c.o.Namespace, User: string(user), Image: c.o.Image, Labels: labels,
+		Name: place, Namespace: c.o.Namespace, User: string(user), Image: c.o.Image, Labels: labels,
 		Annotations: annotations,
-		Selector:    map[string]string{databaseLabel: h.place},
-		VolumeClaim: h.volume, Storage: c.o.Storage, StorageClass: c.o.StorageClass,
-	}
+		Selector:    map[string]string{databaseLabel: place},
+		VolumeClaim: volume, Storage: c.o.Storage, StorageClass: c.o.StorageClass,
+	}, newVolume
 }
 
 // settle makes one answer of what became of the objects of a user's home, by kind.

@@ -90,10 +90,10 @@ func (c *Cluster) moveIn(ctx context.Context, homes map[playground.User]*home) {
 				continue
 			}
 			there := c.view.standing(h.place)
-			switch {
-			case there.service != nil && there.service.user == user:
+			if there.of(user) != (pieces{}) {
 				continue // it is his already
-			case there.service == nil || there.service.user != "" || there.service.dropped:
+			}
+			if c.appraise(there, c.o.Now()) != ready {
 				lost = append(lost, user)
 				continue
 			}

@@ -85,9 +85,10 @@ func (v *view) gather(name string) pieces {
 	return p
 }
 
-// of leaves what is the user's. The service says whose a place is that comes from the
-// pool; its pod is told a moment later.
+// of leaves what is the user's of a service and a pod. The service says whose a place is
+// that comes from the pool; its pod is told a moment later.
 func (p pieces) of(user playground.User) pieces {
+	p.record, p.volume = nil, nil
 	theirs := p.service != nil && p.service.user == user
 	if !theirs {
 		p.service = nil
@@ -96,6 +97,14 @@ func (p pieces) of(user playground.User) pieces {
 		p.pod = nil
 	}
 	return p
+}
+
+// place is where the pieces stand; own is the record's name.
+func (p pieces) place(own string) string {
+	if p.record != nil {
+		return p.record.place
+	}
+	return own
 }
 
 // change alters what is known of a name, and returns the databases that this may have
