@@ -47,8 +47,8 @@ when the server cannot be reached.`,
 	c.PersistentFlags().StringVar(&f.user, "user_id", "", "whose database (default: SQLFLOW_USER_ID)")
 	c.PersistentFlags().BoolVar(&f.json, "json", false, "print JSON")
 
-	add := func(use, short string, forUser bool, run func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error) *cobra.Command {
-		sub := &cobra.Command{Use: use, Short: short, Args: arguments(cobra.NoArgs),
+	add := func(use, short, example string, forUser bool, run func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error) *cobra.Command {
+		sub := &cobra.Command{Use: use, Short: short, Example: "  sqlflow_playground client " + example, Args: arguments(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error {
 				to, user, err := f.connect(c, w)
 				if err != nil {
@@ -64,7 +64,7 @@ when the server cannot be reached.`,
 		return sub
 	}
 
-	sub := add("create_db", "Get a database and print its data source", true,
+	sub := add("create_db", "Get a database and print its data source", "create_db --env_file ann/sqlflow_playground.env", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
 			stop := f.live.follow(ctx, to, user)
 			source, err := to.CreateDB(ctx, user)
@@ -85,7 +85,7 @@ when the server cannot be reached.`,
 	sub.Flags().DurationVar(&f.wait, "wait", 5*time.Minute, "how long to go on asking a server that says to come again; 0: ask once")
 	sub.MarkFlagsMutuallyExclusive("export", "json")
 
-	add("heart_beat", "Keep the database with one heart beat", true,
+	add("heart_beat", "Keep the database with one heart beat", "heart_beat --env_file ann/sqlflow_playground.env", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
 			greeting, err := to.HeartBeat(ctx, user)
 			if err != nil {
@@ -98,13 +98,13 @@ when the server cannot be reached.`,
 			return err
 		})
 
-	sub = add("keep_alive", "Send heart beats until interrupted", true,
+	sub = add("keep_alive", "Send heart beats until interrupted", "keep_alive --every 5m --env_file ann/sqlflow_playground.env", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
 			return keepAlive(ctx, c, to, user, f.every)
 		})
 	sub.Flags().DurationVar(&f.every, "every", 10*time.Minute, "time between heart beats")
 
-	add("db", "Tell about the database", true,
+	add("db", "Tell about the database", "db --json --env_file ann/sqlflow_playground.env", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
 			db, err := to.DB(ctx, user)
 			if err != nil {
@@ -113,7 +113,7 @@ when the server cannot be reached.`,
 			return f.printDatabases(c, db, []client.Database{db})
 		})
 
-	add("list_db", "Tell about all databases (gateways only)", false,
+	add("list_db", "Tell about all databases (gateways only)", "list_db --env_file dsw/sqlflow_playground.env", false,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, _ string) error {
 			all, err := to.ListDB(ctx)
 			if err != nil {
@@ -126,7 +126,7 @@ when the server cannot be reached.`,
 			return err
 		})
 
-	sub = add("delete_db", "Remove the database now", true,
+	sub = add("delete_db", "Remove the database now", "delete_db --env_file ann/sqlflow_playground.env", true,
 		func(ctx context.Context, c *cobra.Command, to *client.Client, user string) error {
 			if err := to.DeleteDB(ctx, user, f.purge); err != nil {
 				return err
