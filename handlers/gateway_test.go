@@ -53,7 +53,7 @@ func identify(cert *x509.Certificate) playground.Client {
 
 // memory is a Manager that keeps databases in memory and makes them at once.
 type memory struct {
-	purged []playground.User
+	purged    []playground.User
 	mu        sync.Mutex
 	databases map[playground.User]playground.Status
 	beats     map[playground.User]int
