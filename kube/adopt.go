@@ -71,7 +71,7 @@ func (c *Cluster) orphans(ctx context.Context) (map[playground.User]*object, err
 }
 
 func (c *Cluster) adopt(ctx context.Context, user playground.User, pod *object) error {
-	if err := c.Claim(ctx, user, c.o.Now()); err != nil && !errors.Is(err, playground.ErrExists) {
+	if err := c.Claim(ctx, user, "", c.o.Now()); err != nil && !errors.Is(err, playground.ErrExists) {
 		return err
 	}
 	there, err := c.patchLeases(ctx, []string{user.Name()}, fields{"metadata": fields{"annotations": fields{

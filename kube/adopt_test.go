@@ -68,7 +68,7 @@ func TestStartAdoptsAPodOfTheOldServer(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bed) {
 		c := b.cluster()
 		b.put(original("ada"))
-		must(t, c.Claim(t.Context(), "ada", at))
+		must(t, c.Claim(t.Context(), "ada", "", at))
 		must(t, c.Start(t.Context(), "ada"))
 		w := b.watch(c)
 		db := w.is("ada", playground.Starting)
@@ -85,7 +85,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 		b.put(strings.Replace(original("ada"), "0.0.0.0", "1.2.3.4", 1))
 		b.put(`{"apiVersion":"v1","kind":"Service","metadata":{"name":"sqlflow-mysql-bob"},"spec":{"ports":[{"port":80}]}}`)
 		for user, what := range map[playground.User]string{"ada": "a pod named sqlflow-mysql-ada", "bob": "a service named sqlflow-mysql-bob"} {
-			must(t, c.Claim(t.Context(), user, at))
+			must(t, c.Claim(t.Context(), user, "", at))
 			mustSay(t, c.Start(t.Context(), user), playground.CannotStart, what+" that is not the playground's is in the way")
 			must(t, c.Remove(t.Context(), user, false))
 		}
@@ -106,7 +106,7 @@ func TestWhatAnEarlierRecordLeftIsNotTaken(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bed) {
 		c := b.cluster()
 		w := b.watch(c)
-		must(t, c.Claim(t.Context(), "ada", at))
+		must(t, c.Claim(t.Context(), "ada", "", at))
 		must(t, c.Start(t.Context(), "ada"))
 		b.ready("ada")
 		old := w.is("ada", playground.Ready)
@@ -114,7 +114,7 @@ func TestWhatAnEarlierRecordLeftIsNotTaken(t *testing.T) {
 		// garbage collector has deleted the rest.
 		b.kubectl("delete", "leases.coordination.k8s.io", "--selector="+kube.DatabaseSelector(playground.User("ada").Name()), "--wait=false")
 		w.until("no record", func() bool { return w.all["ada"].Record == playground.Version{} })
-		must(t, c.Claim(t.Context(), "ada", at))
+		must(t, c.Claim(t.Context(), "ada", "", at))
 		if b.fake != nil { // a real collector may be faster than the watch
 			w.is("ada", playground.Leaving)
 		}
@@ -139,7 +139,7 @@ func TestStartWhileThePodIsLeaving(t *testing.T) {
 	t.Parallel()
 	b := onFake(t)
 	c := b.cluster()
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	must(t, c.Start(t.Context(), "ada"))
 	b.fake.Delete("pods", playground.User("ada").Name())
 	mustBe(t, c.Start(t.Context(), "ada"), playground.ErrLeaving)

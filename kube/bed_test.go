@@ -309,10 +309,12 @@ func (w *watched) Synced(all []playground.Database) {
 	})
 }
 
-func (w *watched) Changed(db playground.Database) {
+func (w *watched) Changed(all ...playground.Database) {
 	w.told(func() {
-		w.all[db.User] = db
-		w.past[db.User] = append(w.past[db.User], db.Phase)
+		for _, db := range all {
+			w.all[db.User] = db
+			w.past[db.User] = append(w.past[db.User], db.Phase)
+		}
 	})
 }
 

@@ -74,6 +74,7 @@ type Cluster struct {
 	view       *view
 	claims     *group[claim]
 	fresh      fresh
+	reclaims   *group[playground.User]
 	starts     *group[playground.User]
 	marks      *group[taking]
 	releases   *group[taking]
@@ -100,6 +101,7 @@ func New(o Options) (*Cluster, error) {
 		view: newView(o.PodAddress),
 	}
 	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
+	c.reclaims = &group[playground.User]{run: c.reclaimAll, most: mostPatched}
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
 	c.marks = &group[taking]{run: c.markAll, most: mostPatched}
 	c.releases = &group[taking]{run: c.releaseAll, most: mostPatched}

@@ -44,8 +44,8 @@ func TestLifeOfADatabase(t *testing.T) {
 		w := b.watch(c)
 		w.until("the first list", func() bool { return w.synced == 1 })
 
-		must(t, c.Claim(ctx, user, at))
-		mustBe(t, c.Claim(ctx, user, at), playground.ErrExists)
+		must(t, c.Claim(ctx, user, "", at))
+		mustBe(t, c.Claim(ctx, user, "", at), playground.ErrExists)
 		db := w.is(user, playground.Missing)
 		if !db.LastUse.Equal(at) || db.Record.UID == "" || db.Pod.UID != "" {
 			t.Errorf("claimed: %+v", db)
@@ -97,7 +97,7 @@ func TestPodAddress(t *testing.T) {
 	b := onFake(t)
 	c := b.cluster(func(o *kube.Options) { o.PodAddress = true })
 	w := b.watch(c)
-	must(t, c.Claim(t.Context(), "a", at))
+	must(t, c.Claim(t.Context(), "a", "", at))
 	must(t, c.Start(t.Context(), "a"))
 	b.ready("a")
 	if db := w.is("a", playground.Ready); db.Address != "10.9.8.7:3306" {
@@ -110,7 +110,7 @@ func TestReleaseKeepsTheAddressAndStartBringsItBack(t *testing.T) {
 	onBoth(t, func(t *testing.T, b *bed) {
 		ctx, c, user := t.Context(), b.cluster(), playground.User("bob")
 		w := b.watch(c)
-		must(t, c.Claim(ctx, user, at))
+		must(t, c.Claim(ctx, user, "", at))
 		must(t, c.Start(ctx, user))
 		b.ready(user)
 		w.is(user, playground.Ready)
@@ -148,7 +148,7 @@ func TestTouchBeatsTheReaper(t *testing.T) {
 		ctx, c := t.Context(), b.cluster()
 		w := b.watch(c)
 		for _, user := range []playground.User{"a", "b"} {
-			must(t, c.Claim(ctx, user, at))
+			must(t, c.Claim(ctx, user, "", at))
 			must(t, c.Start(ctx, user))
 			b.ready(user)
 			w.is(user, playground.Ready)
@@ -208,7 +208,7 @@ func TestTwoReplicasClaimAndStartTogether(t *testing.T) {
 			b.watch(c)
 			for range 3 {
 				all.Go(func() {
-					switch err := c.Claim(ctx, user, at); {
+					switch err := c.Claim(ctx, user, "", at); {
 					case err == nil:
 						mu.Lock()
 						made++
@@ -236,7 +236,7 @@ func TestMethodsEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, err := range map[string]error{
-		"Claim": c.Claim(ctx, "a", at), "Start": c.Start(ctx, "a"), "Touch": c.Touch(ctx, at, []playground.User{"a"}),
+		"Claim": c.Claim(ctx, "a", "", at), "Start": c.Start(ctx, "a"), "Touch": c.Touch(ctx, at, []playground.User{"a"}),
 		"Remove": c.Remove(ctx, "a", false),
 	} {
 		if err == nil {

@@ -125,13 +125,14 @@ type fields map[string]any
 
 // claim is one record to make.
 type claim struct {
-	user playground.User
-	at   time.Time
+	user   playground.User
+	client string
+	at     time.Time
 }
 
 // Claim creates the user's Lease.
-func (c *Cluster) Claim(ctx context.Context, user playground.User, at time.Time) error {
-	return c.claims.do(ctx, claim{user, at})
+func (c *Cluster) Claim(ctx context.Context, user playground.User, client string, at time.Time) error {
+	return c.claims.do(ctx, claim{user, client, at})
 }
 
 func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
@@ -170,10 +171,14 @@ func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
 }
 
 func (c *Cluster) lease(each claim, place string) document {
+	notes := fields{userNote: string(each.user), serviceNote: place}
+	if each.client != "" {
+		notes[clientNote] = each.client
+	}
 	return document{"Lease", each.user.Name(), manifest(fields{
 		"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": fields{
 			"name": each.user.Name(), "namespace": c.o.Namespace, "labels": c.labels(each.user.Name()),
-			"annotations": fields{userNote: string(each.user), serviceNote: place},
+			"annotations": notes,
 		},
 		"spec": fields{"renewTime": microTime(each.at)},
 	})}

@@ -9,7 +9,7 @@
 //
 //   - a Lease (coordination.k8s.io/v1) of the user's name (playground.User.Name): the
 //     record. Creating it is the lock between replicas. It holds the raw user id, the
-//     place, the last use (spec.renewTime), a reaper's mark, and a release.
+//     gateway certificate that asked, the place, the last use (spec.renewTime), a reaper's mark, and a release.
 //   - at the place, which is a name too: a Service, the address, which outlives pods; a
 //     Pod, MySQL; and with storage a PersistentVolumeClaim, which outlives them all.
 //

@@ -48,7 +48,7 @@ func TestFaultsOfClaim(t *testing.T) {
 			test.fault.Match = "^create"
 			plant(b, test.fault)
 			c := b.cluster()
-			err := impatient(b, test.fault).Claim(t.Context(), "ada", at)
+			err := impatient(b, test.fault).Claim(t.Context(), "ada", "", at)
 			if test.code == "" {
 				mustBe(t, err, playground.ErrExists) // it was tried again, and had succeeded
 			} else {
@@ -58,7 +58,7 @@ func TestFaultsOfClaim(t *testing.T) {
 				t.Errorf("the record is there: %v", there)
 			}
 			b.fake.Mend()
-			if err := c.Claim(t.Context(), "ada", at); test.there {
+			if err := c.Claim(t.Context(), "ada", "", at); test.there {
 				mustBe(t, err, playground.ErrExists)
 			} else {
 				must(t, err)
@@ -94,7 +94,7 @@ func TestFaultsOfStart(t *testing.T) {
 			t.Parallel()
 			b := onFake(t)
 			c := b.cluster()
-			must(t, c.Claim(t.Context(), "ada", at))
+			must(t, c.Claim(t.Context(), "ada", "", at))
 			test.fault.Match = "^create"
 			plant(b, test.fault)
 			err := impatient(b, test.fault).Start(t.Context(), "ada")
@@ -125,7 +125,7 @@ func TestQuotaIsToldToWhomItConcerns(t *testing.T) {
 	for i := range 9 {
 		all.Go(func() {
 			user := playground.User(fmt.Sprintf("user%d", i))
-			if err := c.Claim(t.Context(), user, at); err != nil {
+			if err := c.Claim(t.Context(), user, "", at); err != nil {
 				t.Error(err)
 			}
 			err := c.Start(t.Context(), user)
@@ -165,7 +165,7 @@ func TestWhatArrivesTogetherGoesTogether(t *testing.T) {
 	for i := range users {
 		all.Go(func() {
 			user := playground.User(fmt.Sprintf("user%d", i))
-			if err := c.Claim(t.Context(), user, at); err != nil {
+			if err := c.Claim(t.Context(), user, "", at); err != nil {
 				t.Error(err)
 			}
 			if err := c.Start(t.Context(), user); err != nil {
@@ -187,7 +187,7 @@ func TestFaultsOfTheOtherVerbs(t *testing.T) {
 	down := "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?"
 	b := onFake(t)
 	c := b.cluster()
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	must(t, c.Start(t.Context(), "ada"))
 	db, err := c.Get(t.Context(), "ada")
 	must(t, err)
@@ -232,8 +232,8 @@ func TestTouchOfThousands(t *testing.T) {
 	for i := range users {
 		users[i] = playground.User(fmt.Sprintf("user%d", i))
 	}
-	must(t, c.Claim(t.Context(), users[7], at))
-	must(t, c.Claim(t.Context(), users[1099], at))
+	must(t, c.Claim(t.Context(), users[7], "", at))
+	must(t, c.Claim(t.Context(), users[1099], "", at))
 	runs = 0
 	must(t, c.Touch(t.Context(), at.Add(time.Hour), users))
 	for _, user := range []playground.User{users[7], users[1099]} {

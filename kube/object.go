@@ -24,6 +24,7 @@ const (
 	poolLabel     = "sqlflow.org/pool"     // on what was made ahead: spare, taken or dropped
 
 	userNote        = "sqlflow.org/user"         // the raw id
+	clientNote      = "sqlflow.org/client"       // on the lease: the gateway certificate that asked for it
 	serviceNote     = "sqlflow.org/service"      // on the lease: the service's name
 	markedNote      = "sqlflow.org/marked"       // on the lease: when a reaper marked it
 	releasedNote    = "sqlflow.org/released"     // on the lease: when its pod was taken
@@ -176,6 +177,7 @@ func (o *object) owner() string {
 // what was made ahead and is nobody's yet is "".
 type record struct {
 	user             playground.User
+	client           string
 	place            string // the name of the pod and the service
 	version          playground.Version
 	created, used    time.Time
@@ -220,7 +222,7 @@ type volume struct {
 func recordOf(o *object, user playground.User) *record {
 	notes := o.Metadata.Annotations
 	r := &record{
-		user: user, place: notes[serviceNote],
+		user: user, client: notes[clientNote], place: notes[serviceNote],
 		version: o.version(), created: o.Metadata.CreationTimestamp.Time, used: o.Spec.RenewTime.Time,
 		marked: parseTime(notes[markedNote]), released: parseTime(notes[releasedNote]), releasedPod: notes[releasedPodNote],
 	}

@@ -94,21 +94,29 @@ func (w *watching) take(ctx context.Context, ch change) {
 		w.replace(ctx, ch.resource.kind, ch.listed)
 		w.inTouch(ch.resource.kind)
 	case ch.one != nil:
-		w.put(ctx, ch.resource.kind, *ch.one)
+		w.tell(w.put(ctx, nil, ch.resource.kind, *ch.one))
 	}
 }
 
-// replace makes the view of one kind what all says.
+// replace makes the view of one kind what all says, in an order that means nothing.
 func (w *watching) replace(ctx context.Context, kind string, all []kept) {
 	there := make(map[string]bool, len(all))
+	var changed []playground.Database
 	for _, k := range all {
 		there[k.name] = true
-		w.put(ctx, kind, k)
+		changed = w.put(ctx, changed, kind, k)
 	}
 	for _, name := range w.cluster.view.list(func(p pieces) bool { return p.has(kind) }) {
 		if !there[name] {
-			w.put(ctx, kind, kept{name: name})
+			changed = w.put(ctx, changed, kind, kept{name: name})
 		}
+	}
+	w.tell(changed)
+}
+
+func (w *watching) tell(changed []playground.Database) {
+	if len(changed) > 0 {
+		w.observer.Changed(changed...)
 	}
 }
 
@@ -124,8 +132,9 @@ func (p pieces) has(kind string) bool {
 	return p.volume != nil
 }
 
-// put makes one object of the view what k says, and tells which databases that changed.
-func (w *watching) put(ctx context.Context, kind string, k kept) {
+// put makes one object of the view what k says, and appends the databases that this
+// changed to changed.
+func (w *watching) put(ctx context.Context, changed []playground.Database, kind string, k kept) []playground.Database {
 	before, after := w.cluster.view.change(k.name, func(p *pieces) {
 		switch kind {
 		case "Lease":
@@ -139,11 +148,14 @@ func (w *watching) put(ctx context.Context, kind string, k kept) {
 		}
 	})
 	for i := range after {
-		w.tell(before[i], after[i])
+		if w.isNews(before[i], &after[i]) {
+			changed = append(changed, after[i])
+		}
 	}
 	if w.cluster.view.standing(k.name).halfHanded() && w.cluster.promises.hand(k.name) {
 		w.handOver(ctx, k.name)
 	}
+	return changed
 }
 
 // handOver tells the rest of what was made ahead whose it is.
@@ -155,11 +167,11 @@ func (w *watching) handOver(ctx context.Context, place string) {
 	})
 }
 
-// tell passes on that a database changed.
-func (w *watching) tell(before, after playground.Database) {
+// isNews reports whether the change of a database is to be told.
+func (w *watching) isNews(before playground.Database, after *playground.Database) bool {
 	nothing := before.Phase == playground.None && after.Phase == playground.None
-	if !w.synced || nothing || before == after {
-		return
+	if !w.synced || nothing || before == *after {
+		return false
 	}
 	if after.User == "" {
 		after.User = before.User
@@ -168,10 +180,10 @@ func (w *watching) tell(before, after playground.Database) {
 		// Most likely a reaper released it, and the watch of leases is a moment behind
 		// that of pods.
 		w.held[after.User.Name()] = true
-		return
+		return false
 	}
 	delete(w.held, after.User.Name())
-	w.observer.Changed(after)
+	return true
 }
 
 func (w *watching) outOfTouch(kind string, err error) {

@@ -97,6 +97,37 @@ func (c *Cluster) Touch(ctx context.Context, at time.Time, users []playground.Us
 	return outOfReach(err)
 }
 
+// Reclaim takes the release out of the user's lease.
+func (c *Cluster) Reclaim(ctx context.Context, user playground.User) error {
+	return c.reclaims.do(ctx, user)
+}
+
+func (c *Cluster) reclaimAll(ctx context.Context, users []playground.User) []error {
+	names := make([]string, len(users))
+	for i, user := range users {
+		names[i] = user.Name()
+	}
+	there, err := c.patchLeases(ctx, names, c.unrelease())
+	errs := make([]error, len(users))
+	for i, name := range names {
+		if _, ok := there[name]; ok {
+			continue
+		}
+		if errs[i] = outOfReach(err); err == nil {
+			errs[i] = playground.ErrNoRecord
+		}
+	}
+	return errs
+}
+
+// unrelease is the change that takes a lease back from whoever marked or released it.
+func (c *Cluster) unrelease() fields {
+	return fields{
+		"metadata": fields{"annotations": fields{markedNote: nil, releasedNote: nil, releasedPodNote: nil}},
+		"spec":     fields{"renewTime": microTime(c.o.Now())},
+	}
+}
+
 // taking is a database that a reaper marks or releases at a moment.
 type taking struct {
 	db playground.Database

@@ -34,7 +34,7 @@ func TestManyAreReleasedTogether(t *testing.T) {
 		for i := range users {
 			users[i] = playground.User(fmt.Sprintf("student-%d", i))
 		}
-		for _, err := range together(func(user playground.User) error { return c.Claim(ctx, user, at) }) {
+		for _, err := range together(func(user playground.User) error { return c.Claim(ctx, user, "", at) }) {
 			must(t, err)
 		}
 		for _, err := range together(func(user playground.User) error { return c.Start(ctx, user) }) {

@@ -128,7 +128,7 @@ func TestScriptsAreAcceptedAndEnough(t *testing.T) {
 	}
 	w := limited.watch(c)
 	w.until("the first list", func() bool { return w.synced > 0 })
-	must(t, c.Claim(ctx, "ada", at))
+	must(t, c.Claim(ctx, "ada", "", at))
 	must(t, c.Start(ctx, "ada"))
 	b.ready("ada")
 	db := w.is("ada", playground.Ready)
@@ -150,7 +150,7 @@ func TestScriptsAreAcceptedAndEnough(t *testing.T) {
 	w.is("ada", playground.None)
 	must(t, c.Resign(ctx))
 	b.stock(c, w, 2)
-	must(t, c.Claim(ctx, "bob", at))
+	must(t, c.Claim(ctx, "bob", "", at))
 	must(t, c.Start(ctx, "bob"))
 	b.handedOver(w.is("bob", playground.Ready).Place, "bob", "pods", "services", "persistentvolumeclaims")
 	must(t, c.Restock(ctx, 0, 0))

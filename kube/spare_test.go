@@ -102,7 +102,7 @@ func TestASpareIsTakenAndIsADatabaseLikeAnyOther(t *testing.T) {
 			t.Errorf("a spare is told as a database: %v", w.all)
 		}
 
-		must(t, c.Claim(ctx, user, at))
+		must(t, c.Claim(ctx, user, "", at))
 		must(t, c.Start(ctx, user))
 		db := w.is(user, playground.Ready) // nobody made it ready now
 		place := b.place(user)
@@ -158,7 +158,7 @@ func TestNobodySharesASpare(t *testing.T) {
 		for i := range users {
 			all.Go(func() {
 				user, c := playground.User(fmt.Sprintf("student-%d", i)), replicas[i%2]
-				if errs[i] = c.Claim(ctx, user, at); errs[i] == nil {
+				if errs[i] = c.Claim(ctx, user, "", at); errs[i] == nil {
 					errs[i] = c.Start(ctx, user)
 				}
 			})
@@ -224,7 +224,7 @@ func TestThePoolIsKeptInShape(t *testing.T) {
 		upgraded := b.watch(newer)
 		upgraded.until("the first list", func() bool { return upgraded.synced > 0 })
 		upgraded.spares(newer, playground.Spares{Bad: 1})
-		must(t, newer.Claim(ctx, "ann", at))
+		must(t, newer.Claim(ctx, "ann", "", at))
 		if place := b.place("ann"); place != playground.User("ann").Name() {
 			t.Errorf("ann was given the old %s", place)
 		}
@@ -262,7 +262,7 @@ func TestHalfTakenSpares(t *testing.T) {
 		spares := b.stock(c, w, 2)
 
 		// A replica died after it took the spare and before it handed over the pod.
-		must(t, c.Claim(ctx, "ann", at))
+		must(t, c.Claim(ctx, "ann", "", at))
 		lease := b.object("leases", playground.User("ann").Name())["metadata"].(map[string]any)
 		place := b.place("ann")
 		b.patch("v1", "Service", place, fmt.Sprintf(
@@ -277,7 +277,7 @@ func TestHalfTakenSpares(t *testing.T) {
 		if other == place {
 			other = spares[1]
 		}
-		must(t, c.Claim(ctx, "bob", at))
+		must(t, c.Claim(ctx, "bob", "", at))
 		if b.place("bob") != other {
 			t.Fatalf("bob is at %s", b.place("bob"))
 		}
@@ -313,7 +313,7 @@ func TestHalfTakenSpares(t *testing.T) {
 		}
 
 		// A place that is not one is not followed.
-		must(t, c.Claim(ctx, "eve", at))
+		must(t, c.Claim(ctx, "eve", "", at))
 		b.patch("coordination.k8s.io/v1", "Lease", playground.User("eve").Name(), `{"metadata":{"annotations":{"sqlflow.org/service":"sqlflow-spare-../../secrets"}}}`)
 		must(t, c.Start(ctx, "eve"))
 		b.ready("eve")
@@ -352,7 +352,7 @@ func TestDataOutlivesTheDatabase(t *testing.T) {
 		w.until("the first list", func() bool { return w.synced > 0 })
 		volume := func() any { return b.object("persistentvolumeclaims", user.Name()) }
 
-		must(t, c.Claim(ctx, user, at))
+		must(t, c.Claim(ctx, user, "", at))
 		must(t, c.Start(ctx, user))
 		b.ready(user)
 		w.is(user, playground.Ready)
@@ -380,7 +380,7 @@ func TestDataOutlivesTheDatabase(t *testing.T) {
 
 		// Who has data of their own takes no spare.
 		b.stock(c, w, 1)
-		must(t, c.Claim(ctx, user, at))
+		must(t, c.Claim(ctx, user, "", at))
 		must(t, c.Start(ctx, user))
 		b.ready(user)
 		if back := w.is(user, playground.Ready); back.Place != user.Name() {
@@ -404,7 +404,7 @@ func TestTheVolumeOfASpareIsHandedOver(t *testing.T) {
 		c := b.cluster(withStorage, withPool)
 		w := b.watch(c)
 		b.stock(c, w, 1)
-		must(t, c.Claim(ctx, user, at))
+		must(t, c.Claim(ctx, user, "", at))
 		must(t, c.Start(ctx, user))
 		place := w.is(user, playground.Ready).Place
 		b.handedOver(place, user, "pods", "services", "persistentvolumeclaims")
@@ -422,7 +422,7 @@ func TestTheVolumeOfASpareIsHandedOver(t *testing.T) {
 		later := b.cluster(withStorage, withPool)
 		seen := b.watch(later)
 		seen.until("the first list", func() bool { return seen.synced > 0 })
-		must(t, later.Claim(ctx, user, at))
+		must(t, later.Claim(ctx, user, "", at))
 		must(t, later.Start(ctx, user))
 		b.ready(user)
 		seen.is(user, playground.Ready)

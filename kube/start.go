@@ -93,10 +93,7 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 	if len(unsure) == 0 {
 		return homes, nil
 	}
-	there, err := c.patchLeases(ctx, unsure, fields{
-		"metadata": fields{"annotations": fields{markedNote: nil, releasedNote: nil, releasedPodNote: nil}},
-		"spec":     fields{"renewTime": microTime(c.o.Now())},
-	})
+	there, err := c.patchLeases(ctx, unsure, c.unrelease())
 	for user, h := range homes {
 		found, ok := there[user.Name()]
 		switch {

@@ -232,7 +232,7 @@ func (v *view) compose(name string, p pieces) playground.Database {
 	var db playground.Database
 	if r := p.record; r != nil {
 		db.User, db.Record, db.Created, db.LastUse, db.Marked = r.user, r.version, r.created, r.used, r.marked
-		db.Place = r.place
+		db.Client, db.Place = r.client, r.place
 	}
 	if pod := p.pod; pod != nil {
 		if db.User == "" {

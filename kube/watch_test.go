@@ -18,7 +18,7 @@ func running(t *testing.T, before ...func(*bed)) (*bed, *watched) {
 		f(b)
 	}
 	c := b.cluster()
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	must(t, c.Start(t.Context(), "ada"))
 	w := b.watch(c)
 	w.is("ada", playground.Ready)
@@ -29,7 +29,7 @@ func running(t *testing.T, before ...func(*bed)) (*bed, *watched) {
 func anotherUser(t *testing.T, b *bed, user playground.User) {
 	t.Helper()
 	c := b.cluster()
-	must(t, c.Claim(t.Context(), user, at))
+	must(t, c.Claim(t.Context(), user, "", at))
 	must(t, c.Start(t.Context(), user))
 }
 
@@ -113,7 +113,7 @@ func TestSilentWatchIsBegunAgain(t *testing.T) {
 	w := b.watch(c)
 	w.until("the first list", func() bool { return w.synced == 1 })
 	b.fake.Eventually("all watches hang", func() bool { return b.fake.Planted() == 0 })
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	w.is("ada", playground.Missing)
 }
 
@@ -200,7 +200,7 @@ func TestServiceThatVanishedIsMadeAnew(t *testing.T) {
 	b := onFake(t)
 	c := b.cluster()
 	w := b.watch(c)
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	must(t, c.Start(t.Context(), "ada"))
 	b.ready("ada")
 	w.is("ada", playground.Ready)
@@ -216,7 +216,7 @@ func TestReleaseThatWasLeftHalfDoneIsFinished(t *testing.T) {
 	b.fake.Set(func(s *fakekubectl.Settings) { s.Manual = false })
 	c := b.cluster()
 	w := b.watch(c)
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	must(t, c.Start(t.Context(), "ada"))
 	w.is("ada", playground.Ready)
 	db := w.agrees(c, "ada")
@@ -236,7 +236,7 @@ func TestStartFinishesAReleaseFirst(t *testing.T) {
 	b := onFake(t)
 	b.fake.Set(func(s *fakekubectl.Settings) { s.Manual = false })
 	c := b.cluster()
-	must(t, c.Claim(t.Context(), "ada", at))
+	must(t, c.Claim(t.Context(), "ada", "", at))
 	must(t, c.Start(t.Context(), "ada"))
 	db, err := c.Get(t.Context(), "ada")
 	must(t, err)

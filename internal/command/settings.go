@@ -77,6 +77,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.DurationVar(&s.manager.KeepAddress, "keep_address", s.manager.KeepAddress, "how long a released database keeps its address")
 	f.DurationVar(&s.manager.CreateTimeout, "create_timeout", s.manager.CreateTimeout, "answer create_db within this time, ready or not (the notebook plugin waits 20s)")
 	f.IntVar(&s.manager.MaxDatabases, "max_databases", 0, "databases at once; 0: no limit (default 50 for the embedded backend)")
+	f.IntVar(&s.manager.MaxPerGateway, "max_per_gateway", 0, "databases at once that one gateway certificate may have asked for, by its common name; 0: no limit")
 	f.IntVar(&s.manager.MaxCreates, "max_creates", s.manager.MaxCreates, "creations at once; more wait in line")
 	f.IntVar(&s.manager.Pool, "pool", 0, "databases made ahead, so that create_db need not wait for one")
 	f.DurationVar(&s.manager.PoolMaxAge, "pool_max_age", s.manager.PoolMaxAge, "make a database of the pool anew when nobody took it for so long; 0: never")

@@ -137,7 +137,7 @@ func (c *Cluster) Get(_ context.Context, user playground.User) (playground.Datab
 }
 
 // Claim makes user's record; see [playground.Cluster].
-func (c *Cluster) Claim(_ context.Context, user playground.User, at time.Time) error {
+func (c *Cluster) Claim(_ context.Context, user playground.User, client string, at time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.alive.Err() != nil {
@@ -147,10 +147,28 @@ func (c *Cluster) Claim(_ context.Context, user playground.User, at time.Time) e
 		return playground.ErrExists
 	}
 	r := &record{turn: make(chan struct{}, 1), db: playground.Database{
-		User: user, Phase: playground.Missing, Created: c.now(), LastUse: at,
+		User: user, Client: client, Phase: playground.Missing, Created: c.now(), LastUse: at,
 	}}
 	r.db.Record.UID = c.next()
 	c.records[user] = r
+	c.changed(r)
+	return nil
+}
+
+// Reclaim takes back a release; see [playground.Cluster].
+func (c *Cluster) Reclaim(_ context.Context, user playground.User) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.records[user]
+	switch {
+	case c.alive.Err() != nil:
+		return errClosed
+	case r == nil:
+		return playground.ErrNoRecord
+	case r.db.Phase == playground.Released:
+		r.db.Phase, r.db.ReleasedAt = playground.Missing, time.Time{}
+	}
+	r.db.LastUse, r.db.Marked = c.now(), time.Time{}
 	c.changed(r)
 	return nil
 }

@@ -223,7 +223,7 @@ func TestManyAtOnce(t *testing.T) {
 	for i := range 20 {
 		wg.Go(func() {
 			user := playground.User(fmt.Sprintf("user %d", i))
-			if err := c.Claim(t.Context(), user, time.Now()); err != nil {
+			if err := c.Claim(t.Context(), user, "", time.Now()); err != nil {
 				t.Error(err)
 			}
 			for range 3 {
@@ -320,7 +320,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 	}
 	for what, err := range map[string]error{
-		"Claim": c.Claim(t.Context(), "late", time.Now()),
+		"Claim": c.Claim(t.Context(), "late", "", time.Now()),
 		"Touch": c.Touch(t.Context(), time.Now(), []playground.User{"late"}),
 	} {
 		var e *playground.Error
@@ -348,9 +348,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 
 type nobody struct{}
 
-func (nobody) Synced([]playground.Database) {}
-func (nobody) Changed(playground.Database)  {}
-func (nobody) Stale(error)                  {}
+func (nobody) Synced([]playground.Database)   {}
+func (nobody) Changed(...playground.Database) {}
+func (nobody) Stale(error)                    {}
 
 // BenchmarkStart measures how long a user waits for a database, and the memory that
 // an idle one keeps.
@@ -367,7 +367,7 @@ func BenchmarkStart(b *testing.B) {
 	n := 0
 	for b.Loop() {
 		user := playground.User(fmt.Sprint(n))
-		if err := c.Claim(b.Context(), user, time.Now()); err != nil {
+		if err := c.Claim(b.Context(), user, "", time.Now()); err != nil {
 			b.Fatal(err)
 		}
 		if err := c.Start(b.Context(), user); err != nil {

@@ -50,7 +50,7 @@ func (f fatal) Fire(e *logrus.Entry) error {
 // start makes a database for user and returns it.
 func start(t *testing.T, c *embedded.Cluster, user playground.User) playground.Database {
 	t.Helper()
-	if err := c.Claim(t.Context(), user, time.Now()); err != nil {
+	if err := c.Claim(t.Context(), user, "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Start(t.Context(), user); err != nil {

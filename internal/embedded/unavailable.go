@@ -44,7 +44,10 @@ func (*Cluster) Get(_ context.Context, user playground.User) (playground.Databas
 	return playground.Database{User: user}, errUnavailable
 }
 
-func (*Cluster) Claim(context.Context, playground.User, time.Time) error { return errUnavailable }
+func (*Cluster) Claim(context.Context, playground.User, string, time.Time) error {
+	return errUnavailable
+}
+func (*Cluster) Reclaim(context.Context, playground.User) error { return errUnavailable }
 
 func (*Cluster) Start(context.Context, playground.User) error { return errUnavailable }
 

@@ -29,15 +29,8 @@ func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error
 	}()
 
 	b := bringing{m: m, e: e}
-	db, _ := m.look(e)
-	b.old = db.Pod.UID
-	if db.Record == (Version{}) {
-		switch err := m.cluster.Claim(ctx, e.user, time.Now()); {
-		case err == nil:
-			b.claimed = true
-		case !errors.Is(err, ErrExists):
-			return err
-		}
+	if err := b.claim(ctx, op.client); err != nil {
+		return err
 	}
 	err = b.run(ctx)
 	if failed := AsError(err); err != nil && failed.Code == CannotStart {
@@ -51,10 +44,29 @@ type bringing struct {
 	m       *Manager
 	e       *entry
 	claimed bool   // this bringing made the record
+	before  string // the record (UID) that was there before, as far as the watch knew
 	old     string // the pod that was there before
 	stopped bool   // old had failed and was taken away
 	started bool   // a pod was asked for and has not been seen yet
 	served  bool   // a service was asked for beside a pod that is ready
+}
+
+// claim makes the record if there is none.
+func (b *bringing) claim(ctx context.Context, client string) error {
+	b.m.mu.Lock()
+	db, told := b.e.db, b.e.place.record
+	b.m.mu.Unlock()
+	b.old = db.Pod.UID
+	if db.Record != (Version{}) {
+		return nil
+	}
+	b.before = told
+	err := b.m.cluster.Claim(ctx, b.e.user, client, time.Now())
+	b.claimed = err == nil
+	if errors.Is(err, ErrExists) {
+		return nil
+	}
+	return err
 }
 
 func (b *bringing) run(ctx context.Context) error {
@@ -95,15 +107,16 @@ func (b *bringing) run(ctx context.Context) error {
 				again = 5 * time.Second
 				break
 			}
+			if err := b.place(ctx); err != nil {
+				return err
+			}
 			switch err := b.m.cluster.Start(ctx, b.e.user); {
 			case err == nil:
 				b.started, again = true, 5*time.Second
 			case errors.Is(err, ErrLeaving):
 				again = 2 * time.Second
-			case errors.Is(err, ErrNoRecord):
-				return &Error{Code: Interrupted, Message: "the database was deleted while it was being created", RetryAfter: time.Second}
 			default:
-				return err
+				return b.vanished(err)
 			}
 		case Starting, Leaving:
 			b.started = false
@@ -161,7 +174,8 @@ func (b *bringing) wait(ctx context.Context, changed <-chan struct{}, again time
 	}
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
-	b.m.observe(db)
+	b.m.observe(db, 0)
+	b.m.settle(b.e.user)
 	return nil
 }
 

@@ -1,5 +1,7 @@
 package playground
 
+import "strings"
+
 // Power says for whom a client may act.
 type Power string
 
@@ -29,6 +31,19 @@ func (c Client) MayActFor(user User) bool {
 		return c.User == user
 	}
 	return false
+}
+
+// counted is by what name the databases that c asks for are counted: its common name,
+// which survives a renewal, or the serial number of a certificate without one. It is ""
+// for a certificate that acts for one user only.
+func (c Client) counted() string {
+	switch {
+	case c.Power == OneUser:
+		return ""
+	case c.Name == "":
+		return "serial " + c.Serial
+	}
+	return strings.ToValidUTF8(c.Name, "\uFFFD")
 }
 
 // Trusted reports whether c carries our key tool's mark. Routes that came after

@@ -22,9 +22,14 @@ type Cluster interface {
 	// A database that is not there has phase None and no error.
 	Get(ctx context.Context, user User) (Database, error)
 
-	// Claim makes the user's record with last use at. The record is the lock that
-	// keeps two replicas from making two databases: ErrExists if it is there.
-	Claim(ctx context.Context, user User, at time.Time) error
+	// Claim makes the user's record with last use at, and keeps in it which client asked
+	// ([Database.Client]). The record is the lock that keeps two replicas from making two
+	// databases: ErrExists if it is there.
+	Claim(ctx context.Context, user User, client string, at time.Time) error
+
+	// Reclaim clears a release from the user's record, which is Missing then; it counts as
+	// a use. ErrNoRecord when the record is gone; that it was not released is no error.
+	Reclaim(ctx context.Context, user User) error
 
 	// Start makes the service and the pod of a claimed user, clears a release from
 	// the record, and adopts what is there and ours. It does not wait for
@@ -84,8 +89,11 @@ type Spares struct{ Ready, Coming, Bad int }
 type Observer interface {
 	// Synced gives the complete state; databases that are not in all are gone.
 	Synced(all []Database)
-	// Changed gives the new state of one database (phase None: it is gone).
-	Changed(db Database)
+	// Changed gives the new state of databases (phase None: it is gone). Calls tell of
+	// the records in the order in which the cluster changed them, the same for every
+	// replica; what came to light in no known order, as after a watch that broke, is told
+	// by one call.
+	Changed(all ...Database)
 	// Stale says that the watch is behind (err tells why), or, with nil, that it
 	// caught up again.
 	Stale(err error)

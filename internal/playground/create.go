@@ -24,7 +24,7 @@ func (m *Manager) Create(ctx context.Context, c Client, user User) (Status, erro
 		return Status{}, &Error{Code: Unavailable, Message: "the state of the cluster is still being read", RetryAfter: spread(2 * time.Second)}
 	}
 	for {
-		op, status, err := m.join(user)
+		op, status, err := m.join(c, user)
 		if op == nil {
 			return status, err
 		}
@@ -63,7 +63,7 @@ func (m *Manager) answer(user User) (status Status, known bool) {
 
 // join answers for a ready database, or returns the operation to wait for, which it
 // begins if there is none.
-func (m *Manager) join(user User) (*operation, Status, error) {
+func (m *Manager) join(c Client, user User) (*operation, Status, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, known := m.users[user]
@@ -76,38 +76,29 @@ func (m *Manager) join(user User) (*operation, Status, error) {
 			return nil, m.status(e), nil
 		}
 	}
-	if err := m.admit(e); err != nil {
+	if err := m.admit(e, c.counted()); err != nil {
 		return nil, Status{}, err
 	}
 	if !known {
 		e = m.enter(user)
 	}
-	return m.begin(e, true, func(ctx context.Context, op *operation) error { return m.bring(ctx, e, op) }), Status{}, nil
+	return m.bringUp(e, c.counted(), func(ctx context.Context, op *operation) error { return m.bring(ctx, e, op) }), Status{}, nil
 }
 
-// admit applies the limits to a creation for e (nil: a user without an entry). m.mu is held.
-func (m *Manager) admit(e *entry) error {
-	if e != nil && e.db.Alive() {
+// admit applies the limits to a creation for e (nil: a user without an entry) that client
+// asks for. It only spares the cluster a creation that is in vain: what counts in the end
+// is bringing.place. m.mu is held.
+func (m *Manager) admit(e *entry, client string) error {
+	if e != nil && e.db.Alive() && e.place.held {
 		return nil
 	}
 	if m.options.Maintenance && (e == nil || e.db.Phase == None) {
 		return &Error{Code: Maintenance, Message: "the playground is in maintenance: databases that exist work, new ones are not made", RetryAfter: spread(5 * time.Minute)}
 	}
-	if limit := m.options.MaxDatabases; limit > 0 && m.alive() >= limit {
-		return &Error{Code: Full, Message: fmt.Sprintf("all %d databases of this playground are in use; one becomes free when its user has been idle", limit), RetryAfter: spread(30 * time.Second)}
+	if e != nil && e.db.Record != (Version{}) {
+		client = e.db.Client
 	}
-	return nil
-}
-
-// alive counts the databases that take a place. m.mu is held.
-func (m *Manager) alive() int {
-	n := 0
-	for _, e := range m.users {
-		if e.db.Alive() || e.op != nil && e.op.brings {
-			n++
-		}
-	}
-	return n
+	return m.room(e, client)
 }
 
 // isReady reports whether e's database answered a query and its pod is still ready. m.mu is held.
@@ -121,7 +112,7 @@ func (m *Manager) progress(user User, ahead int) string {
 	defer m.mu.Unlock()
 	switch e, ok := m.users[user]; {
 	case ahead > 0:
-		return fmt.Sprintf("the database is queued behind %d others; ask again to go on waiting", ahead)
+		return fmt.Sprintf("the database waits in line, %d before it; ask again to go on waiting", ahead)
 	case ok && e.db.Reason != "":
 		return "the database is still coming up (" + e.db.Reason + "); ask again to go on waiting"
 	}

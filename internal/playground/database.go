@@ -45,8 +45,11 @@ type Version struct{ UID, Resource string }
 // Database is what the cluster said last about one user's database. It is a
 // value: nobody changes one that was handed on.
 type Database struct {
-	User  User
-	Phase Phase
+	User User
+	// Client is the common name of the gateway certificate that asked for it first; "" for
+	// a user's own certificate, and where it is not known.
+	Client string
+	Phase  Phase
 	// Reason is the cluster's own words: why it failed, or what it waits for.
 	Reason string
 	// Unsure says of phase Failed that it may pass by itself (no node has room at this

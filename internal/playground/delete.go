@@ -20,7 +20,7 @@ func (m *Manager) Delete(ctx context.Context, c Client, user User, purge bool) e
 		}
 		op := e.op
 		if op == nil {
-			op = m.begin(e, false, func(ctx context.Context, _ *operation) error { return m.remove(ctx, user, purge) })
+			op = m.takeAway(e, func(ctx context.Context) error { return m.remove(ctx, user, purge) })
 			m.mu.Unlock()
 			select {
 			case <-op.done:
@@ -52,6 +52,7 @@ func (m *Manager) remove(ctx context.Context, user User, purge bool) error {
 	m.failures.forget(user)
 	if e, known := m.users[user]; known && e.db.Phase != Leaving {
 		e.db = Database{User: user}
+		e.place.turn, e.place.held = 0, false
 		e.beat, e.seen, e.ready, e.answered, e.dirty = time.Time{}, time.Time{}, false, "", false
 	}
 	return nil

@@ -8,5 +8,6 @@
 // question is answered from that copy, so no request and no heart beat ever waits
 // for the cluster to be read.
 //
-// Start reading at [Database] and [Cluster], then [Manager.Create].
+// Start reading at [Database] and [Cluster], then [Manager.Create]; place.go says how
+// limits hold when several replicas count.
 package playground

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"testing"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
@@ -26,6 +27,9 @@ type fakeCluster struct {
 	observers     map[playground.Observer]bool
 	leader        string
 	starts        map[playground.User]int
+	claims        []playground.User // in the cluster's order
+	begun         []playground.User // users whose pods were made, in order
+	mostPods      int               // that there ever were at once
 	touches       int
 	beforeRelease func() // runs inside Release, before it looks at the record
 }
@@ -90,7 +94,7 @@ func (f *fakeCluster) Get(_ context.Context, user playground.User) (playground.D
 	return playground.Database{User: user}, nil
 }
 
-func (f *fakeCluster) Claim(_ context.Context, user playground.User, at time.Time) error {
+func (f *fakeCluster) Claim(_ context.Context, user playground.User, client string, at time.Time) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.down {
@@ -99,8 +103,27 @@ func (f *fakeCluster) Claim(_ context.Context, user playground.User, at time.Tim
 	if f.record(user) != nil {
 		return fmt.Errorf("claiming: %w", playground.ErrExists)
 	}
-	f.records[user] = &playground.Database{User: user, Phase: playground.Missing, Created: at, LastUse: at,
+	f.claims = append(f.claims, user)
+	f.records[user] = &playground.Database{User: user, Client: client, Phase: playground.Missing, Created: at, LastUse: at,
 		Record: playground.Version{UID: f.tick(), Resource: f.tick()}, Address: "10.0.0." + f.tick() + ":3306"}
+	f.change(user)
+	return nil
+}
+
+func (f *fakeCluster) Reclaim(_ context.Context, user playground.User) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.down {
+		return errDown
+	}
+	r := f.record(user)
+	if r == nil {
+		return playground.ErrNoRecord
+	}
+	if r.Phase == playground.Released {
+		r.Phase, r.ReleasedAt = playground.Missing, time.Time{}
+	}
+	r.LastUse, r.Marked, r.Record.Resource = time.Now(), time.Time{}, f.tick()
 	f.change(user)
 	return nil
 }
@@ -123,6 +146,14 @@ func (f *fakeCluster) Start(_ context.Context, user playground.User) error {
 		return nil
 	}
 	f.starts[user]++
+	f.begun = append(f.begun, user)
+	pods := 1
+	for _, other := range f.records {
+		if other.Pod.UID != "" {
+			pods++
+		}
+	}
+	f.mostPods = max(f.mostPods, pods)
 	r.Pod = playground.Version{UID: "pod-" + f.tick(), Resource: f.tick()}
 	r.Phase, r.Reason, r.Unsure, r.PodSince, r.ReleasedAt = playground.Starting, "starting", false, time.Now(), time.Time{}
 	r.DataSince = r.PodSince
@@ -208,6 +239,20 @@ func (f *fakeCluster) vanish(user playground.User, pod string) {
 		r.Phase, r.Reason, r.Unsure, r.Pod = playground.Missing, "", false, playground.Version{}
 		f.change(user)
 	}
+}
+
+// wasReleased makes what is left of a database that was there once.
+func (f *fakeCluster) wasReleased(t *testing.T, user playground.User) {
+	t.Helper()
+	if err := f.Claim(t.Context(), user, "", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func() {
+		f.records[user].Phase = playground.Ready
+		f.change(user)
+		f.records[user].Phase, f.records[user].ReleasedAt = playground.Released, time.Now()
+		f.change(user)
+	})
 }
 
 // loseService deletes the service, as somebody with kubectl might.

@@ -23,6 +23,7 @@ type Options struct {
 	Grace         time.Duration // nobody is released this soon after the start
 	DrainLimit    time.Duration // creations may go on this long after Run was told to stop
 	MaxDatabases  int           // databases that may be alive at once; 0: no limit
+	MaxPerGateway int           // those that one gateway certificate may have asked for; 0: no limit
 	MaxCreates    int           // creations that may run at once; the others queue
 	Maintenance   bool          // nobody new
 	Pool          int           // databases made ahead, where the Cluster is a Pool; 0: none
@@ -61,6 +62,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("--max_idle (%v) must not be less than --idle_timeout (%v)", o.MaxIdle, o.IdleTimeout)
 	case o.MaxDatabases < 0:
 		return fmt.Errorf("--max_databases is %d; it must not be negative", o.MaxDatabases)
+	case o.MaxPerGateway < 0:
+		return fmt.Errorf("--max_per_gateway is %d; it must not be negative", o.MaxPerGateway)
 	case o.MaxCreates < 1:
 		return fmt.Errorf("--max_creates is %d; it must be at least 1", o.MaxCreates)
 	case o.Pool < 0:
@@ -94,6 +97,7 @@ type Manager struct {
 	entered  chan struct{}     // closed and made anew whenever a user gets an entry
 	mangled  map[string][]User // ids by what remains of them unescaped in a URL
 	failures failures
+	turn     int   // of the news that the watch told last; see place
 	stale    error // why the watch is behind
 	reached  bool  // some database address was reached from here
 	blind    bool  // database addresses cannot be reached from here
@@ -131,6 +135,7 @@ type entry struct {
 	db      Database
 	changed chan struct{} // closed and made anew whenever db or op changes
 	op      *operation    // what is in flight, if anything
+	place   place
 
 	answered string    // the pod (UID) that answered a query
 	ready    bool      // this Manager saw the pod ready, or answered for it
@@ -154,7 +159,8 @@ func (e *entry) tell() {
 
 // operation is the one thing in flight for a user.
 type operation struct {
-	brings bool // it brings the database up; otherwise it takes it away
+	brings bool   // it brings the database up; otherwise it takes it away
+	client string // the gateway certificate that asked for it; "" for none that is counted
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed at the end, when err is set
 	err    error
@@ -247,11 +253,10 @@ func (m *Manager) Synced(all []Database) {
 	there := make(map[User]bool, len(all))
 	for _, db := range all {
 		there[db.User] = true
-		m.observe(db)
 	}
 	for user := range m.users {
 		if !there[user] {
-			m.observe(Database{User: user})
+			all = append(all, Database{User: user})
 		}
 	}
 	m.stale = nil
@@ -259,22 +264,39 @@ func (m *Manager) Synced(all []Database) {
 	case <-m.synced:
 	default:
 		close(m.synced)
-		// What vanished while no server ran is only known to be due now.
-		for _, e := range m.users {
-			m.healIfDue(e)
-		}
 	}
+	m.hear(all)
 }
 
 // Changed implements [Observer].
-func (m *Manager) Changed(db Database) {
+func (m *Manager) Changed(all ...Database) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.observe(db)
+	m.hear(all)
 }
 
-// observe takes in what the cluster says of one database. m.mu is held.
-func (m *Manager) observe(db Database) {
+// hear takes in what the watch tells at once, and only then does what is due. m.mu is held.
+func (m *Manager) hear(all []Database) {
+	m.turn++
+	for _, db := range all {
+		m.observe(db, m.turn)
+	}
+	for _, db := range all {
+		m.settle(db.User)
+	}
+}
+
+// settle does what is due for a user after news. m.mu is held.
+func (m *Manager) settle(user User) {
+	if e, known := m.users[user]; known {
+		m.healIfDue(e)
+		m.forgetIfGone(e)
+	}
+}
+
+// observe takes in what the cluster says of one database: by the watch, if turn says when,
+// or by a look. m.mu is held.
+func (m *Manager) observe(db Database, turn int) {
 	e, known := m.users[db.User]
 	if !known {
 		if db.Phase == None {
@@ -282,6 +304,7 @@ func (m *Manager) observe(db Database) {
 		}
 		e = m.enter(db.User)
 	}
+	e.lineUp(db, turn)
 	if db.Pod.UID != e.db.Pod.UID {
 		e.activity, e.asked, e.doubted = nil, time.Time{}, time.Time{}
 	}
@@ -299,8 +322,6 @@ func (m *Manager) observe(db Database) {
 	if e.dirty && !db.Marked.IsZero() {
 		m.flushNow() // a reaper of another replica does not know of this use yet
 	}
-	m.healIfDue(e)
-	m.forgetIfGone(e)
 }
 
 // enter makes an entry for user. m.mu is held.
@@ -315,9 +336,11 @@ func (m *Manager) enter(user User) *entry {
 	return e
 }
 
-// forgetIfGone drops an entry that stands for nothing any more. m.mu is held.
+// forgetIfGone drops an entry that stands for nothing any more, not before the watch says
+// so too: what it tells late of an old record must not be taken for news of the next.
+// m.mu is held.
 func (m *Manager) forgetIfGone(e *entry) {
-	if e.db.Phase != None || e.op != nil {
+	if e.db.Phase != None || e.op != nil || e.place.record != "" {
 		return
 	}
 	delete(m.users, e.user)
@@ -336,20 +359,32 @@ func (m *Manager) forgetIfGone(e *entry) {
 	}
 }
 
+// bringUp begins to bring e's database up, for client if there is none yet. Who is first
+// here is first in the queue. m.mu is held.
+func (m *Manager) bringUp(e *entry, client string, run func(context.Context, *operation) error) *operation {
+	return m.begin(e, &operation{brings: true, client: client}, run)
+}
+
+// takeAway begins to take e's database away. m.mu is held.
+func (m *Manager) takeAway(e *entry, run func(context.Context) error) *operation {
+	return m.begin(e, &operation{}, func(ctx context.Context, _ *operation) error { return run(ctx) })
+}
+
 // begin starts the one operation of e. m.mu is held.
-func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operation) error) *operation {
+func (m *Manager) begin(e *entry, op *operation, run func(context.Context, *operation) error) *operation {
 	ctx, cancel := context.WithCancelCause(m.work)
-	op := &operation{brings: brings, cancel: cancel, done: make(chan struct{}), ticket: &ticket{}}
+	op.cancel, op.done, op.ticket = cancel, make(chan struct{}), &ticket{}
 	if m.closing {
 		op.err = &Error{Code: Interrupted, Message: "the server stops; ask again", RetryAfter: 2 * time.Second}
 		cancel(nil)
 		close(op.done)
 		return op
 	}
-	e.op = op
-	if brings {
+	if op.brings {
+		op.ticket = m.queue.line()
 		m.bringing++
 	}
+	e.op = op
 	e.tell()
 	m.group.Go(func() {
 		defer cancel(nil)
@@ -358,12 +393,12 @@ func (m *Manager) begin(e *entry, brings bool, run func(context.Context, *operat
 		defer m.mu.Unlock()
 		op.err = err
 		e.op = nil
-		if brings {
+		if op.brings {
 			m.endBringing()
 		}
 		close(op.done)
 		e.tell()
-		if err == nil && brings {
+		if err == nil && op.brings {
 			e.backoff, e.healAt = 0, time.Time{}
 		} else if err != nil {
 			e.backoff = min(max(2*e.backoff, 5*time.Second), 10*time.Minute)

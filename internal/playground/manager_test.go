@@ -355,7 +355,7 @@ func TestHealing(t *testing.T) {
 	t.Run("what a killed server left half-made is finished by the next", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			f := newFakeCluster()
-			if err := f.Claim(t.Context(), "ann", time.Now()); err != nil {
+			if err := f.Claim(t.Context(), "ann", "", time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			m := run(t, "b", f, &fakeProber{}, nil)

@@ -63,8 +63,8 @@ func (p *poolCluster) Restock(_ context.Context, want int, _ time.Duration) erro
 	return nil
 }
 
-func (p *poolCluster) Claim(ctx context.Context, user playground.User, at time.Time) error {
-	err := p.fakeCluster.Claim(ctx, user, at)
+func (p *poolCluster) Claim(ctx context.Context, user playground.User, client string, at time.Time) error {
+	err := p.fakeCluster.Claim(ctx, user, client, at)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err == nil && p.spares.Ready > 0 {

@@ -16,23 +16,28 @@ type queue struct {
 
 // ticket is a place in the queue.
 type ticket struct {
-	place    *list.Element
+	place    *list.Element // nil once it was admitted
 	admitted chan struct{}
 }
 
 func newQueue(places int) *queue { return &queue{free: places} }
 
-// enter waits for its turn; leave must be called after a nil error.
-func (q *queue) enter(ctx context.Context, t *ticket) error {
+// line gives out the next place in line; enter must be called with it.
+func (q *queue) line() *ticket {
+	t := &ticket{admitted: make(chan struct{})}
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.free > 0 {
 		q.free--
-		q.mu.Unlock()
-		return nil
+		close(t.admitted)
+		return t
 	}
-	t.admitted = make(chan struct{})
 	t.place = q.waiting.PushBack(t)
-	q.mu.Unlock()
+	return t
+}
+
+// enter waits for t's turn; leave must be called after a nil error.
+func (q *queue) enter(ctx context.Context, t *ticket) error {
 	select {
 	case <-t.admitted:
 		return nil

@@ -28,6 +28,23 @@ func (s *slowCluster) lag() {
 	time.Sleep(pause)
 }
 
+func (s *slowCluster) Claim(ctx context.Context, user playground.User, client string, at time.Time) error {
+	s.lag()
+	defer s.lag()
+	return s.fakeCluster.Claim(ctx, user, client, at)
+}
+
+func (s *slowCluster) Reclaim(ctx context.Context, user playground.User) error {
+	s.lag()
+	return s.fakeCluster.Reclaim(ctx, user)
+}
+
+func (s *slowCluster) Remove(ctx context.Context, user playground.User, purge bool) error {
+	s.lag()
+	defer s.lag()
+	return s.fakeCluster.Remove(ctx, user, purge)
+}
+
 func (s *slowCluster) Touch(ctx context.Context, at time.Time, users []playground.User) error {
 	s.lag()
 	return s.fakeCluster.Touch(ctx, at, users)
@@ -44,14 +61,87 @@ func (s *slowCluster) Release(ctx context.Context, db playground.Database, at ti
 }
 
 func (s *slowCluster) Watch(ctx context.Context, o playground.Observer) error {
+	told := make(chan struct{})
 	go func() {
+		defer close(told)
 		for tell := range s.news {
 			s.lag()
 			tell()
 		}
 	}()
-	defer close(s.news)
+	defer func() { close(s.news); <-told }()
 	return s.fakeCluster.Watch(ctx, &lateObserver{o, s.news})
+}
+
+// lateCluster is a fakeCluster as a replica sees it whose watch stands still when a test
+// says so.
+type lateCluster struct {
+	*fakeCluster
+	startTakes time.Duration
+
+	mu       sync.Mutex
+	held     bool
+	observer playground.Observer
+	news     []func()
+}
+
+func (l *lateCluster) Start(ctx context.Context, user playground.User) error {
+	time.Sleep(l.startTakes)
+	return l.fakeCluster.Start(ctx, user)
+}
+
+func (l *lateCluster) Watch(ctx context.Context, o playground.Observer) error {
+	l.observer = o
+	return l.fakeCluster.Watch(ctx, &standing{o, l})
+}
+
+func (l *lateCluster) hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = true
+}
+
+// next tells what has been held back longest; false if that was all.
+func (l *lateCluster) next() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.news) == 0 {
+		l.held = false
+		return false
+	}
+	l.news[0]()
+	l.news = l.news[1:]
+	return true
+}
+
+// relist tells of all that is there at once, in no order, and goes on from there.
+func (l *lateCluster) relist(random *rand.Rand) {
+	l.set(func() {
+		var all []playground.Database
+		for _, r := range l.records {
+			all = append(all, *r)
+		}
+		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.observer.Changed(all...)
+		l.held, l.news = false, nil
+	})
+}
+
+type standing struct {
+	playground.Observer
+	cluster *lateCluster
+}
+
+func (s *standing) Changed(all ...playground.Database) {
+	s.cluster.mu.Lock()
+	defer s.cluster.mu.Unlock()
+	if s.cluster.held {
+		s.cluster.news = append(s.cluster.news, func() { s.Observer.Changed(all...) })
+		return
+	}
+	s.Observer.Changed(all...)
 }
 
 type lateObserver struct {
@@ -59,7 +149,32 @@ type lateObserver struct {
 	news chan func()
 }
 
-func (l *lateObserver) Changed(db playground.Database) { l.news <- func() { l.Observer.Changed(db) } }
+func (l *lateObserver) Changed(all ...playground.Database) {
+	l.news <- func() { l.Observer.Changed(all...) }
+}
+
+// slowReplicas are n Managers that run on f until the test ends.
+func slowReplicas(t *testing.T, f *fakeCluster, seed uint64, n int, change func(*playground.Options)) []*playground.Manager {
+	t.Helper()
+	replicas := make([]*playground.Manager, n)
+	for i := range replicas {
+		o := playground.DefaultOptions()
+		o.Grace = 0
+		change(&o)
+		c := &slowCluster{fakeCluster: f, random: rand.New(rand.NewPCG(seed, uint64(i+2))), most: 3 * time.Second, news: make(chan func(), 1000)}
+		m, err := playground.NewManager(c, &fakeProber{}, o, quiet(), playground.Silent{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.WithValue(context.Background(), replica{}, string(rune('a'+i))))
+		done := make(chan error)
+		go func() { done <- m.Run(ctx) }()
+		t.Cleanup(func() { cancel(); <-done })
+		synctest.Wait()
+		replicas[i] = m
+	}
+	return replicas
+}
 
 // A heart beat at one replica races the other's reaper, a thousand times at moments
 // that chance chooses. Whoever wins: once the dust has settled the database is there,
@@ -72,22 +187,9 @@ func TestABeatThatRacesTheReaperNeverLosesTheDatabase(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
 			f := newFakeCluster()
-			var replicas [2]*playground.Manager
-			for i := range replicas {
-				o := playground.DefaultOptions()
-				o.Grace, o.IdleTimeout, o.MaxIdle, o.FlushInterval = 0, 2*time.Minute, time.Hour, 5*time.Second
-				c := &slowCluster{fakeCluster: f, random: rand.New(rand.NewPCG(seed, uint64(i+2))), most: 3 * time.Second, news: make(chan func(), 1000)}
-				m, err := playground.NewManager(c, &fakeProber{}, o, quiet(), playground.Silent{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, cancel := context.WithCancel(context.WithValue(context.Background(), replica{}, string(rune('a'+i))))
-				done := make(chan error)
-				go func() { done <- m.Run(ctx) }()
-				defer func() { cancel(); <-done }()
-				synctest.Wait()
-				replicas[i] = m
-			}
+			replicas := slowReplicas(t, f, seed, 2, func(o *playground.Options) {
+				o.IdleTimeout, o.MaxIdle, o.FlushInterval = 2*time.Minute, time.Hour, 5*time.Second
+			})
 			if _, err := replicas[0].Create(t.Context(), gateway, "ann"); err != nil {
 				t.Fatal(err)
 			}

@@ -22,7 +22,7 @@ const (
 // heal begins to bring e's database back. m.mu is held.
 func (m *Manager) heal(e *entry, why string) {
 	m.log.WithFields(logrus.Fields{"audit": "heal", "user": e.user.String(), "reason": why}).Info("bringing a database back")
-	m.begin(e, true, func(ctx context.Context, op *operation) error {
+	m.bringUp(e, "", func(ctx context.Context, op *operation) error {
 		err := m.bring(ctx, e, op)
 		if err != nil {
 			m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a database could not be brought back")
@@ -50,17 +50,23 @@ func (m *Manager) healIfDue(e *entry) {
 	if e.doubt() > 0 {
 		return // a pass looks at it again
 	}
-	now := time.Now()
-	if now.Before(e.healAt) || !wronged && !e.ready && now.Sub(e.db.Created) < orphaned {
+	if time.Now().Before(e.healAt) || !wronged && m.inOthersHands(e) || !m.admitAgain(e) {
 		return
 	}
+	why := string(e.db.Phase)
 	if wronged {
-		if m.admitAgain(e) {
-			m.heal(e, "used at the last moment")
-		}
-		return
+		why = "used at the last moment"
 	}
-	m.heal(e, string(e.db.Phase))
+	m.heal(e, why)
+}
+
+// inOthersHands reports whether the replica that made e's record may still be at work: it
+// makes the pod, or takes the record back because there is no place for it. m.mu is held.
+func (m *Manager) inOthersHands(e *entry) bool {
+	if m.limited() && !e.place.held && !e.abandoned() {
+		return true
+	}
+	return !e.ready && time.Since(e.db.Created) < orphaned
 }
 
 // releasedInUse reports whether a reaper took e though a request used it: the request
@@ -70,12 +76,12 @@ func (m *Manager) releasedInUse(e *entry) bool {
 	return e.db.Phase == Released && time.Since(e.beat) < m.options.IdleTimeout
 }
 
-// admitAgain applies the limits to a released database that is wanted again; one that
-// has to wait is looked at again at the next pass. m.mu is held.
+// admitAgain applies the limits to a database that is brought up without being asked for;
+// one that has to wait is looked at again at the next pass. m.mu is held.
 func (m *Manager) admitAgain(e *entry) bool {
-	err := m.admit(e)
+	err := m.admit(e, "")
 	if err != nil {
-		m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a released database cannot be brought back")
+		m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a database cannot be brought back")
 		e.healAt = time.Now().Add(m.options.FlushInterval)
 	}
 	return err == nil
@@ -269,7 +275,7 @@ func (m *Manager) take(ctx context.Context, e *entry, db Database, reason string
 		m.mu.Unlock()
 		return nil
 	}
-	op := m.begin(e, false, func(ctx context.Context, _ *operation) error {
+	op := m.takeAway(e, func(ctx context.Context) error {
 		err := away(ctx)
 		if errors.Is(err, ErrConflict) {
 			log.Info("not released: it was used at the last moment")

@@ -12,7 +12,7 @@ type Recorder interface {
 
 // CreateResults are all values of Created's result: "ready", or an error's code.
 func CreateResults() []string {
-	return []string{"ready", string(CannotStart), string(Unavailable), string(Interrupted), string(Internal)}
+	return []string{"ready", string(CannotStart), string(Full), string(Unavailable), string(Interrupted), string(Internal)}
 }
 
 const (

@@ -18,6 +18,7 @@ func States() []State { return []State{StateNone, StateCreating, StateReady, Sta
 // Status is what is told about one user's database.
 type Status struct {
 	User   User
+	Client string // the gateway that asked for it first, if one did
 	State  State
 	Reason string // the cluster's own words, while creating or failed
 	// Stage is how far it has come while creating; "" when that is not known.

@@ -60,7 +60,7 @@ func (m *Manager) Counts() map[State]int {
 // status describes e. m.mu is held.
 func (m *Manager) status(e *entry) Status {
 	s := Status{
-		User: e.user, Reason: e.db.Reason, Created: e.db.Created, DataSince: e.db.DataSince,
+		User: e.user, Client: e.client(), Reason: e.db.Reason, Created: e.db.Created, DataSince: e.db.DataSince,
 		LastHeartBeat: latest(e.beat, e.db.LastUse),
 	}
 	switch {

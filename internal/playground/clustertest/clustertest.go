@@ -28,6 +28,7 @@ func Run(t *testing.T, new func(t *testing.T) playground.Cluster) {
 		{"Get of nobody", (*suite).getNobody},
 		{"Claim makes the record and is the lock", (*suite).claim},
 		{"Claim by many at once has one winner", (*suite).claimRace},
+		{"Claim keeps who asked", (*suite).client},
 		{"Start needs a record", (*suite).startNobody},
 		{"Start makes a pod and an address, once", (*suite).start},
 		{"Touch writes last uses", (*suite).touch},
@@ -36,6 +37,7 @@ func Run(t *testing.T, new func(t *testing.T) playground.Cluster) {
 		{"Release keeps record and address", (*suite).release},
 		{"Release of a stale version does nothing", (*suite).releaseStale},
 		{"Start after Release is at the same address", (*suite).revive},
+		{"Reclaim takes a release back", (*suite).reclaim},
 		{"Stop deletes exactly one pod", (*suite).stop},
 		{"Remove deletes everything", (*suite).remove},
 		{"users with strange ids never meet", (*suite).strangers},
@@ -116,7 +118,7 @@ func hasPod(db playground.Database) bool {
 // started claims user, last used at at, and starts its database.
 func (s *suite) started(user playground.User, at time.Time) playground.Database {
 	s.Helper()
-	s.must("Claim", s.Claim(s.ctx, user, at))
+	s.must("Claim", s.Claim(s.ctx, user, "", at))
 	return s.again(user)
 }
 
@@ -147,7 +149,7 @@ func (s *suite) getNobody() {
 
 func (s *suite) claim() {
 	at := clock()
-	s.must("Claim", s.Claim(s.ctx, ada, at))
+	s.must("Claim", s.Claim(s.ctx, ada, "", at))
 	db := s.get(ada)
 	if db.Phase != playground.Missing || !db.Alive() {
 		s.Errorf("phase = %q after Claim, want %q", db.Phase, playground.Missing)
@@ -164,11 +166,11 @@ func (s *suite) claim() {
 	if !db.Marked.IsZero() || !db.ReleasedAt.IsZero() {
 		s.Errorf("a new record is marked %v, released %v", db.Marked, db.ReleasedAt)
 	}
-	s.wantErr("a second Claim", s.Claim(s.ctx, ada, at.Add(time.Hour)), playground.ErrExists)
+	s.wantErr("a second Claim", s.Claim(s.ctx, ada, "", at.Add(time.Hour)), playground.ErrExists)
 	if again := s.get(ada); again.Record != db.Record || !again.LastUse.Equal(at) {
 		s.Errorf("a second Claim changed %+v to %+v", db, again)
 	}
-	s.must("another user's Claim", s.Claim(s.ctx, "bob", at))
+	s.must("another user's Claim", s.Claim(s.ctx, "bob", "", at))
 }
 
 func (s *suite) claimRace() {
@@ -176,7 +178,7 @@ func (s *suite) claimRace() {
 	var wg sync.WaitGroup
 	errs := make([]error, claimants)
 	for i := range claimants {
-		wg.Go(func() { errs[i] = s.Claim(s.ctx, ada, clock()) })
+		wg.Go(func() { errs[i] = s.Claim(s.ctx, ada, "", clock()) })
 	}
 	wg.Wait()
 	won := 0
@@ -189,6 +191,47 @@ func (s *suite) claimRace() {
 	}
 	if won != 1 {
 		s.Errorf("%d claimants won", won)
+	}
+}
+
+func (s *suite) client() {
+	const client = "DSW; \"prod\" 雲"
+	s.must("Claim", s.Claim(s.ctx, ada, client, clock()))
+	s.must("Claim", s.Claim(s.ctx, "bob", "", clock()))
+	s.wantErr("another's Claim", s.Claim(s.ctx, ada, "another", clock()), playground.ErrExists)
+	s.again(ada)
+	s.must("Touch", s.Touch(s.ctx, clock(), []playground.User{ada, "bob"}))
+	o, stop := s.watching()
+	defer stop()
+	o.until("ada was asked for by a client, bob by himself", func(all map[playground.User]playground.Database) bool {
+		return all[ada].Client == client && all["bob"].Client == "" && len(all) == 2
+	})
+	if db := s.get(ada); db.Client != client {
+		s.Errorf("client %q, want %q", db.Client, client)
+	}
+}
+
+func (s *suite) reclaim() {
+	s.wantErr("Reclaim of nobody", s.Reclaim(s.ctx, "nobody"), playground.ErrNoRecord)
+	before, released := s.released(clock())
+	o, stop := s.watching()
+	defer stop()
+	o.until("ada is released", func(all map[playground.User]playground.Database) bool { return all[ada].Phase == playground.Released })
+	s.must("Reclaim", s.Reclaim(s.ctx, ada))
+	o.until("ada is missing", func(all map[playground.User]playground.Database) bool { return all[ada].Phase == playground.Missing })
+	db := s.get(ada)
+	if db.Phase != playground.Missing || !db.Alive() || !db.ReleasedAt.IsZero() || db.Address != before.Address || db.Record.UID != before.Record.UID || !db.LastUse.After(released.LastUse) {
+		s.Errorf("Reclaim made %+v of %+v", db, released)
+	}
+	s.must("Release again", s.Release(s.ctx, db, clock()))
+	if db := s.until(ada, "released", func(db playground.Database) bool { return db.Phase == playground.Released }); db.Address != before.Address {
+		s.Errorf("released again it is %+v, was %+v", db, before)
+	}
+	s.must("Reclaim", s.Reclaim(s.ctx, ada))
+	pod := s.again(ada)
+	s.must("Reclaim of what is not released", s.Reclaim(s.ctx, ada))
+	if db := s.get(ada); db.Pod.UID != pod.Pod.UID || !hasPod(db) || db.Address != before.Address {
+		s.Errorf("Reclaim of what is not released made %+v of %+v", db, pod)
 	}
 }
 
@@ -220,7 +263,7 @@ func (s *suite) start() {
 func (s *suite) touch() {
 	at := clock()
 	for _, user := range []playground.User{"ada", "bob", "eve"} {
-		s.must("Claim", s.Claim(s.ctx, user, at))
+		s.must("Claim", s.Claim(s.ctx, user, "", at))
 	}
 	before := s.get("ada")
 	later := at.Add(time.Hour)
@@ -302,7 +345,7 @@ func (s *suite) release() {
 	if after.Alive() {
 		s.Error("a released database is alive")
 	}
-	s.wantErr("Claim of a released one", s.Claim(s.ctx, ada, at), playground.ErrExists)
+	s.wantErr("Claim of a released one", s.Claim(s.ctx, ada, "", at), playground.ErrExists)
 }
 
 func (s *suite) releaseStale() {
@@ -382,7 +425,7 @@ func (s *suite) strangers() {
 		playground.User(strings.Repeat("x", playground.MaxUserBytes)), playground.User(strings.Repeat("x", playground.MaxUserBytes-1)),
 	}
 	for i, id := range ids {
-		s.must(id.String(), s.Claim(s.ctx, id, at.Add(time.Duration(i)*time.Second)))
+		s.must(id.String(), s.Claim(s.ctx, id, "", at.Add(time.Duration(i)*time.Second)))
 	}
 	records := map[string]playground.User{}
 	for i, id := range ids {

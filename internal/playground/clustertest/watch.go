@@ -51,16 +51,18 @@ func (o *seen) Synced(all []playground.Database) {
 	})
 }
 
-func (o *seen) Changed(db playground.Database) {
+func (o *seen) Changed(all ...playground.Database) {
 	o.told(func() {
 		if !o.synced {
 			o.t.Error("Changed came before Synced")
 		}
-		if db.Phase == playground.None {
-			delete(o.all, db.User)
-			return
+		for _, db := range all {
+			if db.Phase == playground.None {
+				delete(o.all, db.User)
+			} else {
+				o.all[db.User] = db
+			}
 		}
-		o.all[db.User] = db
 	})
 }
 
@@ -123,7 +125,7 @@ func (s *suite) watch() {
 		return len(all) == 1 && all["bob"].Address == bob.Address && hasPod(all["bob"])
 	})
 
-	s.must("Claim", s.Claim(s.ctx, ada, at))
+	s.must("Claim", s.Claim(s.ctx, ada, "", at))
 	o.until("ada is claimed", func(all map[playground.User]playground.Database) bool {
 		return len(all) == 2 && all[ada].LastUse.Equal(at) && all[ada].Phase == playground.Missing
 	})
