@@ -119,6 +119,7 @@ type Database struct {
 	LastHeartBeat time.Time `json:"last_heart_beat,omitzero"`
 	Expires       time.Time `json:"expires,omitzero"`
 	Ahead         int       `json:"ahead,omitempty"`
+	Client        string    `json:"client,omitempty"` // the gateway that asked for it; only list_db tells
 }
 
 // CreateDB returns the data source of user's database once it answers queries.

@@ -54,6 +54,10 @@ type errorDetail struct {
 	Ahead int `json:"ahead,omitempty"`
 }
 
+// queueAhead is the header that tells a waiting client how many creations are queued
+// before its own.
+const queueAhead = "X-Queue-Ahead"
+
 // refuse writes err as the answer.
 func (x *exchange) refuse(e *playground.Error) {
 	known, ok := statuses()[e.Code]
@@ -66,6 +70,9 @@ func (x *exchange) refuse(e *playground.Error) {
 		}
 		seconds := (wait + time.Second - 1) / time.Second
 		x.w.Header().Set("Retry-After", strconv.Itoa(int(seconds)))
+	}
+	if e.Code == playground.StillCreating {
+		x.w.Header().Set(queueAhead, strconv.Itoa(e.Ahead))
 	}
 	x.replyJSON(known.status, errorBody{errorDetail{
 		Code: e.Code, Message: e.Message, RequestID: x.id, Ahead: e.Ahead,

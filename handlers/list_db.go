@@ -22,18 +22,25 @@ type poolBody struct {
 	Coming int `json:"coming"`
 }
 
+// listedBody is a database as gateways see it.
+type listedBody struct {
+	databaseBody
+	// Client is the common name of the gateway that asked for it.
+	Client string `json:"client,omitempty"`
+}
+
 // listDB answers GET /api/list_db, for gateways, ordered by user.
 func (a *API) listDB(x *exchange) error {
 	all := a.Manager.Databases()
 	pool := a.Manager.Pool()
 	body := struct {
-		Databases []databaseBody `json:"databases"`
-		Pool      poolBody       `json:"pool"`
-	}{make([]databaseBody, 0, len(all)), poolBody{pool.Want, pool.Ready, pool.Coming}}
+		Databases []listedBody `json:"databases"`
+		Pool      poolBody     `json:"pool"`
+	}{make([]listedBody, 0, len(all)), poolBody{pool.Want, pool.Ready, pool.Coming}}
 	for _, status := range all {
-		body.Databases = append(body.Databases, newDatabaseBody(status))
+		body.Databases = append(body.Databases, listedBody{newDatabaseBody(status), status.Client})
 	}
-	slices.SortFunc(body.Databases, func(a, b databaseBody) int { return cmp.Compare(a.UserID, b.UserID) })
+	slices.SortFunc(body.Databases, func(a, b listedBody) int { return cmp.Compare(a.UserID, b.UserID) })
 	x.replyJSON(http.StatusOK, body)
 	return nil
 }

@@ -56,7 +56,7 @@ func TestWireFormat(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	g.set("failed", playground.Status{User: "failed", State: playground.StateFailed, Reason: `no image "x"`})
-	g.set("queued", playground.Status{User: "queued", State: playground.StateCreating, Ahead: 7})
+	g.set("queued", playground.Status{User: "queued", Client: "DSW", State: playground.StateCreating, Ahead: 7})
 	c := g.http(t, gatewayName, false)
 	for _, test := range []struct {
 		method, path, body string
@@ -71,9 +71,10 @@ func TestWireFormat(t *testing.T) {
 			`"data_source":"mysql://root:root@tcp(10.0.0.3:3306)/?maxAllowedPacket=0","created":"2026-03-01T08:30:00Z",` +
 			`"data_since":"2026-03-01T08:30:01Z","last_heart_beat":"2026-03-01T09:30:00Z","expires":"2026-03-02T08:30:00Z"}` + "\n"},
 		{"GET", "/api/db?user_id=failed", "", "application/json", `{"user_id":"failed","state":"failed","reason":"no image \"x\""}` + "\n"},
+		{"GET", "/api/db?user_id=queued", "", "application/json", `{"user_id":"queued","state":"creating","ahead":7}` + "\n"},
 		{"POST", "/api/delete_db", `{"user_id":"ann"}`, "application/json", `{"user_id":"ann","state":"none"}` + "\n"},
 		{"GET", "/api/list_db", "", "application/json", `{"databases":[{"user_id":"failed","state":"failed","reason":"no image \"x\""},` +
-			`{"user_id":"queued","state":"creating","ahead":7}],"pool":{"want":3,"ready":2,"coming":1}}` + "\n"},
+			`{"user_id":"queued","state":"creating","ahead":7,"client":"DSW"}],"pool":{"want":3,"ready":2,"coming":1}}` + "\n"},
 	} {
 		got := g.do(t, c, test.method, test.path, test.body)
 		if got.status != http.StatusOK || got.body != test.want || got.header.Get("Content-Type") != test.contentType {
@@ -292,6 +293,15 @@ func TestQueuedCreatesTellTheirPlace(t *testing.T) {
 	_, err := g.client(t, "ann").CreateDB(t.Context(), "ann")
 	if e := refusal(t, err); e.Ahead != 3 || e.Message != "3 before it" || e.RetryAfter != time.Second {
 		t.Errorf("got %+v", e)
+	}
+	g.fail("bob", playground.Errorf(playground.StillCreating, "it comes up"))
+	g.fail("cal", playground.Errorf(playground.Full, "no room"))
+	c := g.http(t, gatewayName, false)
+	for user, want := range map[string]string{"ann": "3", "bob": "0", "cal": ""} {
+		got := g.do(t, c, "POST", "/api/create_db", `{"user_id":"`+user+`"}`)
+		if ahead := strings.Join(got.header.Values("X-Queue-Ahead"), " "); ahead != want {
+			t.Errorf("%s: X-Queue-Ahead is %q, want %q", user, ahead, want)
+		}
 	}
 }
 
