@@ -271,6 +271,8 @@ func (c *Cluster) Remove(ctx context.Context, user playground.User, purge bool) 
 	if p.service != nil || p.pod != nil {
 		// Only what is known to be his: the record may name what somebody else was faster to take.
 		names[p.place(user.Name())] = true
+	} else {
+		c.promises.breach(c.placeOf(user))
 	}
 	if purge && p.volume != nil {
 		names[p.volume.name] = true

@@ -142,6 +142,43 @@ func TestASpareIsTakenAndIsADatabaseLikeAnyOther(t *testing.T) {
 	})
 }
 
+// A record may be taken back before anything was done for it: there was no place. The spare
+// that it names stays for another, who may have it already.
+func TestARecordThatIsTakenBackLeavesItsSpare(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, b *bed) {
+		ctx := t.Context()
+		c, other := b.cluster(withPool), b.cluster(withPool)
+		w, seen := b.watch(c), b.watch(other)
+		spare := b.stock(c, w, 1)[0]
+		seen.spares(other, playground.Spares{Ready: 1})
+
+		claim := func(c *kube.Cluster, user playground.User) {
+			t.Helper()
+			must(t, c.Claim(ctx, user, "", at))
+			if place := b.place(user); place != spare {
+				t.Fatalf("%v was promised %s, want %s", user, place, spare)
+			}
+		}
+		claim(c, "ann")
+		must(t, c.Remove(ctx, "ann", false))
+		w.spares(c, playground.Spares{Ready: 1})
+
+		claim(c, "ann")
+		claim(other, "bob")
+		must(t, other.Start(ctx, "bob"))
+		must(t, c.Remove(ctx, "ann", false))
+		b.handedOver(spare, "bob", "pods", "services")
+		db := seen.is("bob", playground.Ready)
+		if got, err := other.Get(ctx, "bob"); err != nil || got.Phase != playground.Ready || got.Pod.UID != db.Pod.UID {
+			t.Errorf("bob has %+v, %v", got, err)
+		}
+		if o := b.object("pods", spare); o == nil || o["metadata"].(map[string]any)["deletionTimestamp"] != nil {
+			t.Errorf("the pod of bob is %v", o)
+		}
+	})
+}
+
 // Forty users of two replicas want thirty spares at the same moment.
 func TestNobodySharesASpare(t *testing.T) {
 	t.Parallel()
@@ -294,7 +331,7 @@ func TestHalfTakenSpares(t *testing.T) {
 			}
 		}
 
-		must(t, c.Claim(ctx, "bob", at))
+		must(t, c.Claim(ctx, "bob", "", at))
 		b.patch("coordination.k8s.io/v1", "Lease", playground.User("bob").Name(), `{"metadata":{"annotations":{"sqlflow.org/service":"`+place+`"}}}`)
 		w.until("bob at ann's place again", func() bool { return w.all["bob"].Place == place })
 		must(t, c.Start(ctx, "bob"))
