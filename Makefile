@@ -67,17 +67,22 @@ cluster-status: ## Tell what runs of it.
 	cd test && $(GO) run ./cmd/cluster status
 
 SCALE := ^TestCrowd$$
+BENCH := ^TestPerformance$$
 
 .PHONY: e2e
 e2e: build ## Prove everything on the test bed, as root; rewrites docs/e2e.md.
 	cd test/argo && $(GO) test -count=1 .
 	cd test/tekton && $(GO) test -count=1 .
 	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m $$($(GO) list ./... | grep -v '/e2e$$')
-	cd test && $(GO) test -count=1 -timeout 70m -skip '$(SCALE)' ./e2e
+	cd test && $(GO) test -count=1 -timeout 70m -skip '$(SCALE)|$(BENCH)' ./e2e
 
 .PHONY: e2e-scale
 e2e-scale: build ## Two thousand databases on simulated nodes; five to twelve minutes of both cores.
 	cd test && $(GO) test -count=1 -timeout 30m -run '$(SCALE)' ./e2e
+
+.PHONY: bench-e2e
+bench-e2e: ## Measure all beside kubectl by hand and the Python server's way, as root; rewrites docs/performance.md.
+	cd test/e2e && $(GO) test -count=1 -timeout 90m -run '$(BENCH)'
 
 .PHONY: clean
 clean: ## Remove what was built; key_store stays.

@@ -207,17 +207,7 @@ func (s *server) usage(t *testing.T) usage {
 	for _, child := range watchers(t, pid) {
 		u.children += resident(child)
 	}
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): from the third field on
-	fields := strings.Fields(rest)
-	const tick = 10 * time.Millisecond // sysconf(_SC_CLK_TCK) is 100 on Linux
-	for i, into := range []*time.Duration{&u.cpu, &u.cpu, &u.childCPU, &u.childCPU} {
-		n, _ := strconv.Atoi(fields[11+i])
-		*into += time.Duration(n) * tick
-	}
+	u.cpu, u.childCPU = spent(t, pid)
 	response, err := http.Get("http://" + s.admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
