@@ -60,7 +60,6 @@ type comparison struct {
 	ours, floor, peer sample
 	more              bool // more is better
 	goals             []goal
-	why               string // there is no figure
 }
 
 // gain is how many times better ours is than the other.
@@ -106,8 +105,6 @@ func (c comparison) cells() []string {
 	row := []string{c.what, "not measured", "–", "–", "–", "–", "", ""}
 	if len(c.ours) > 0 {
 		row[1] = fmt.Sprintf("**%s** (%d)", c.unit(c.ours.median()), len(c.ours))
-	} else if c.why != "" {
-		row[1] += ": " + c.why
 	}
 	for i, other := range []sample{c.floor, c.peer} {
 		if len(other) == 0 {
@@ -142,7 +139,9 @@ type performance struct {
 	machine []string
 	rows    []comparison
 	details []detail
-	eight   sample // seconds that tornado took for eight users at once on a real node
+	// What tornado takes on a real node, which has no pool: for one user, for eight at
+	// once, and for the worst heart beat meanwhile.
+	one, eight, eightWorst sample
 }
 
 // A detail is a table of its own below the main one.
