@@ -55,7 +55,7 @@ func (g target) load(t *testing.T, clients int, keep bool, length time.Duration)
 	begin := make(chan struct{})
 	for i := range clients {
 		all.Go(func() {
-			var c *kept
+			var c *persistent
 			if keep {
 				c, errs[i] = g.keep()
 			}
@@ -124,19 +124,19 @@ func isHello(answer []byte) error {
 	return nil
 }
 
-// kept is a connection that is kept, on which all answers are of one length.
-type kept struct {
+// persistent is a connection that is kept, on which all answers are of one length.
+type persistent struct {
 	*tls.Conn
 	request, answer []byte
 }
 
 // keep opens a connection and learns from a first beat how long an answer is.
-func (g target) keep() (*kept, error) {
+func (g target) keep() (*persistent, error) {
 	conn, err := tls.Dial("tcp", g.address, g.config)
 	if err != nil {
 		return nil, err
 	}
-	c := &kept{Conn: conn, request: heartBeat(""), answer: make([]byte, 4096)}
+	c := &persistent{Conn: conn, request: heartBeat(""), answer: make([]byte, 4096)}
 	if _, err := conn.Write(c.request); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
@@ -153,7 +153,7 @@ func (g target) keep() (*kept, error) {
 	return c, nil
 }
 
-func (c *kept) beat() error {
+func (c *persistent) beat() error {
 	if _, err := c.Write(c.request); err != nil {
 		return err
 	}
