@@ -169,7 +169,7 @@ func (s *server) remove(t *testing.T, users []string) {
 		}
 	}
 	eventually(t, "the pods are gone", time.Minute, func() error {
-		pods, err := s.objects(t.Context(), "pods", "--selector="+databaseLabel)
+		pods, err := s.list(t.Context(), "/api/v1", "pods", databaseLabel)
 		for _, pod := range pods {
 			if pod.Metadata.DeletionTimestamp != "" {
 				err = fmt.Errorf("%s is there", pod.Metadata.Name)

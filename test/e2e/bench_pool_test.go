@@ -41,7 +41,7 @@ func (s *server) quietPool(t *testing.T, size int) {
 		if err != nil {
 			return err
 		}
-		pods, err := s.objects(t.Context(), "pods")
+		pods, err := s.list(t.Context(), "/api/v1", "pods", "")
 		if err == nil && (now.Ready != size || len(pods) != size) {
 			err = fmt.Errorf("the pool is %+v, and there are %d pods", now, len(pods))
 		}

@@ -118,7 +118,7 @@ func TestPool(t *testing.T) {
 func (s *site) podAt(t *testing.T, source string) string {
 	t.Helper()
 	host, _ := hostPort(t, source)
-	all, err := s.objects(t.Context(), "services")
+	all, err := s.list(t.Context(), "/api/v1", "services", "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -193,16 +193,23 @@ var kinds = [...]struct{ kind, path, resource string }{
 func (s *site) objects(ctx context.Context, selector string) ([]object, error) {
 	var all []object
 	for _, k := range kinds {
-		var list struct{ Items []object }
-		if err := s.Get(ctx, k.path+"/namespaces/"+s.namespace+"/"+k.resource+"?labelSelector="+url.QueryEscape(selector), &list); err != nil {
+		some, err := s.list(ctx, k.path, k.resource, selector)
+		if err != nil {
 			return nil, err
 		}
-		for _, o := range list.Items {
+		for _, o := range some {
 			o.Kind = k.kind
 			all = append(all, o)
 		}
 	}
 	return all, nil
+}
+
+// list lists the objects of one resource that a selector means.
+func (s *site) list(ctx context.Context, path, resource, selector string) ([]object, error) {
+	var list struct{ Items []object }
+	err := s.Get(ctx, path+"/namespaces/"+s.namespace+"/"+resource+"?labelSelector="+url.QueryEscape(selector), &list)
+	return list.Items, err
 }
 
 // databaseLabel is on everything of a user's database, and its value is the name.

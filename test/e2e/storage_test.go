@@ -153,7 +153,7 @@ func (s *site) useStorage(t *testing.T, user string, flags ...string) {
 
 // handedOver finds the user's volume claim.
 func (s *site) handedOver(ctx context.Context, user string) error {
-	all, err := s.objects(ctx, "persistentvolumeclaims")
+	all, err := s.list(ctx, "/api/v1", "persistentvolumeclaims", "")
 	if err != nil {
 		return err
 	}
