@@ -84,7 +84,7 @@ func (s *site) bare(t *testing.T) *server {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the bare handler: %v\n%s", err, out)
 	}
-	port := freePort(t)
+	port := freePorts(t, 1)[0]
 	cmd := startPeer(t, port, nil, path, "--address=127.0.0.1:"+strconv.Itoa(port), "--ca="+filepath.Join(s.keys, "ca/ca.crt"),
 		"--cert="+filepath.Join(s.keys, "server/server.crt"), "--key="+filepath.Join(s.keys, "server/server.key"))
 	return &server{site: s, port: port, cmd: cmd, clients: s.client(t, gateway)}
@@ -99,7 +99,7 @@ func (s *site) tornado(t *testing.T, ca, cert, key, manifest string) *server {
 	if err := os.WriteFile(pod, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := freePorts(t, 1)[0]
 	cmd := startPeer(t, port, []string{"KUBECONFIG=" + s.kubeconfig}, debianPython, "testdata/tornado_server.py",
 		strconv.Itoa(port), ca, cert, key, s.KubectlPath(), pod)
 	client := s.client(t, gateway)
