@@ -248,9 +248,9 @@ func (f *clientFlags) printDatabases(c *cobra.Command, raw any, all []client.Dat
 		return printJSON(c.OutOrStdout(), raw)
 	}
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "USER\tSTATE\tDATA SOURCE\tLAST HEART BEAT\tEXPIRES\tREASON")
+	fmt.Fprintln(t, "USER\tSTATE\tDATA SOURCE\tLAST HEART BEAT\tEXPIRES\tASKED BY\tREASON")
 	for _, db := range all {
-		fmt.Fprintf(t, "%q\t%s\t%s\t%s\t%s\t%s\n", db.UserID, db.State, dash(db.DataSource), when(db.LastHeartBeat), when(db.Expires), db.Reason)
+		fmt.Fprintf(t, "%q\t%s\t%s\t%s\t%s\t%q\t%s\n", db.UserID, db.State, dash(db.DataSource), when(db.LastHeartBeat), when(db.Expires), db.Client, db.Reason)
 	}
 	return t.Flush()
 }

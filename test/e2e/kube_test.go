@@ -18,7 +18,7 @@ func TestPackageKube(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	const tests = "^(TestFakeSpeaksAsKubectlDoes|TestContract|TestScriptsAreAcceptedAndEnough|TestTemplateThatTheAPIServerRefuses|" +
-		"TestManyAreReleasedTogether|TestASpareIsTakenAndIsADatabaseLikeAnyOther|TestNobodySharesASpare|TestHalfTakenSpares|" +
+		"TestManyAreReleasedTogether|TestASpareIsTakenAndIsADatabaseLikeAnyOther|TestNobodySharesASpare|TestARecordThatIsTakenBackLeavesItsSpare|TestHalfTakenSpares|" +
 		"TestDataOutlivesTheDatabase|TestTheVolumeOfASpareIsHandedOver)$/^real$"
 	cmd := exec.CommandContext(ctx, "go", "test", "-buildvcs=false", "-tags=gms_pure_go", "-count=1", "-run="+tests, "./kube")
 	cmd.Dir = "../.."
