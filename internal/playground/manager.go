@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -107,28 +106,6 @@ type Manager struct {
 	leading leading
 }
 
-// leading is what this replica knew last of who leads.
-type leading struct {
-	mu    sync.Mutex
-	leads bool
-	asked time.Time
-}
-
-// leads reports whether this replica is the one that reaps and fills the pool.
-func (m *Manager) leads(ctx context.Context) (bool, error) {
-	l := &m.leading
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if time.Since(l.asked) < m.options.FlushInterval/2 {
-		return l.leads, nil
-	}
-	leads, err := m.cluster.Lead(ctx, 3*m.options.FlushInterval)
-	if err == nil {
-		l.leads, l.asked = leads, time.Now()
-	}
-	return leads, err
-}
-
 // entry is what the Manager knows of one user. Manager.mu guards it.
 type entry struct {
 	user    User
@@ -155,16 +132,6 @@ type entry struct {
 func (e *entry) tell() {
 	close(e.changed)
 	e.changed = make(chan struct{})
-}
-
-// operation is the one thing in flight for a user.
-type operation struct {
-	brings bool   // it brings the database up; otherwise it takes it away
-	client string // the gateway certificate that asked for it; "" for none that is counted
-	cancel context.CancelCauseFunc
-	done   chan struct{} // closed at the end, when err is set
-	err    error
-	ticket *ticket
 }
 
 // NewManager returns a Manager that works once Run runs.
@@ -357,90 +324,6 @@ func (m *Manager) forgetIfGone(e *entry) {
 	if m.mangled[raw] = kept; len(kept) == 0 {
 		delete(m.mangled, raw)
 	}
-}
-
-// bringUp begins to bring e's database up, for client if there is none yet. Who is first
-// here is first in the queue. m.mu is held.
-func (m *Manager) bringUp(e *entry, client string, run func(context.Context, *operation) error) *operation {
-	return m.begin(e, &operation{brings: true, client: client}, run)
-}
-
-// takeAway begins to take e's database away. m.mu is held.
-func (m *Manager) takeAway(e *entry, run func(context.Context) error) *operation {
-	return m.begin(e, &operation{}, func(ctx context.Context, _ *operation) error { return run(ctx) })
-}
-
-// begin starts the one operation of e. m.mu is held.
-func (m *Manager) begin(e *entry, op *operation, run func(context.Context, *operation) error) *operation {
-	ctx, cancel := context.WithCancelCause(m.work)
-	op.cancel, op.done, op.ticket = cancel, make(chan struct{}), &ticket{}
-	if m.closing {
-		op.err = &Error{Code: Interrupted, Message: "the server stops; ask again", RetryAfter: 2 * time.Second}
-		cancel(nil)
-		close(op.done)
-		return op
-	}
-	if op.brings {
-		op.ticket = m.queue.line()
-		m.bringing++
-	}
-	e.op = op
-	e.tell()
-	m.group.Go(func() {
-		defer cancel(nil)
-		err := guarded(func() error { return run(ctx, op) })
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		op.err = err
-		e.op = nil
-		if op.brings {
-			m.endBringing()
-		}
-		close(op.done)
-		e.tell()
-		if err == nil && op.brings {
-			e.backoff, e.healAt = 0, time.Time{}
-		} else if err != nil {
-			e.backoff = min(max(2*e.backoff, 5*time.Second), 10*time.Minute)
-			e.healAt = time.Now().Add(e.backoff)
-		}
-		m.healIfDue(e)
-		m.forgetIfGone(e)
-	})
-	return op
-}
-
-// endBringing counts off an operation that brought a database up. m.mu is held.
-func (m *Manager) endBringing() {
-	if m.bringing--; m.bringing > 0 {
-		return
-	}
-	select {
-	case m.calm <- struct{}{}:
-	default:
-	}
-}
-
-// resign lets another replica lead at once.
-func (m *Manager) resign(ctx context.Context) {
-	m.leading.mu.Lock()
-	defer m.leading.mu.Unlock()
-	if !m.leading.leads {
-		return
-	}
-	if err := m.cluster.Resign(ctx); err != nil {
-		m.log.WithError(err).Debug("the lead could not be given up; it lapses by itself")
-	}
-}
-
-// guarded turns a panic into an error, so that one bad operation or pass does not end the server.
-func guarded(run func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return run()
 }
 
 // Warnings tell what an operator should know though the server works.
