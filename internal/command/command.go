@@ -119,10 +119,13 @@ func buildVersion(version string) string {
 }
 
 // fromEnvironment gives each flag that was not named on the command line the value
-// of SQLFLOW_PLAYGROUND_<FLAG>, if that is set.
+// of SQLFLOW_PLAYGROUND_<FLAG>, if that is set. --help and --version are no settings.
 func fromEnvironment(flags *pflag.FlagSet, w World) error {
 	var failed error
 	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Name == "help" || f.Name == "version" {
+			return
+		}
 		name := "SQLFLOW_PLAYGROUND_" + strings.ToUpper(f.Name)
 		value := w.Getenv(name)
 		// Kubernetes sets SQLFLOW_PLAYGROUND_PORT=tcp://IP:PORT in every pod beside a
