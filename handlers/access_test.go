@@ -370,6 +370,35 @@ func TestHeartBeatsAreSilentUnlessDebugging(t *testing.T) {
 	}
 }
 
+// A client that sends no more, but may still listen, must not take nothing for a 200.
+func TestAClientThatLeavesGetsNoAnswer(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	g.fail("ann", errHang)
+	for name, sent := range map[string]string{
+		"in the body":    "POST /api/create_db HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n{",
+		"while it waits": "POST /api/create_db HTTP/1.1\r\nHost: x\r\nContent-Length: 18\r\n\r\n{\"user_id\": \"ann\"}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := tls.Dial("tcp", strings.TrimPrefix(g.url, "https://"), g.ca.Issue(t, tlstest.Leaf{Name: "ann"}).Client(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if _, err := io.WriteString(conn, sent); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if answer, err := io.ReadAll(conn); err != nil || len(answer) > 0 {
+				t.Errorf("got %q, %v; want the end of the connection", answer, err)
+			}
+		})
+	}
+}
+
 func TestAClientThatLeavesIsLogged(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)

@@ -80,7 +80,8 @@ func (x *exchange) actFor(user playground.User) error {
 	return nil
 }
 
-// finish logs the request, and turns a panic into an answer if there is none yet.
+// finish logs the request, and turns a panic into an answer if there is none yet. Who
+// left gets none: net/http would say 200, which who only sends no more may still read.
 func (a *API) finish(rt *route, x *exchange) {
 	if p := recover(); p != nil {
 		if p == http.ErrAbortHandler {
@@ -95,6 +96,9 @@ func (a *API) finish(rt *route, x *exchange) {
 		x.refuse(playground.AsError(x.err))
 	}
 	a.log(rt, x)
+	if x.status == 0 {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // log writes the one line that each request gets.
