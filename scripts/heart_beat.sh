@@ -25,5 +25,8 @@ answer=$(curl --silent --show-error --max-time 20 --get --data-urlencode "user_i
 	--write-out '\n%{http_code}' "${SQLFLOW_PLAYGROUND_SERVRE%/}/api/heart_beat") || exit 3
 status=$(printf '%s\n' "$answer" | tail -n 1)
 body=$(printf '%s\n' "$answer" | sed '$d')
+if [ "$status" != 200 ]; then
+	printf '%s\n' "$body" >&2
+	exit 1
+fi
 printf '%s\n' "$body"
-[ "$status" = 200 ] || exit 1
