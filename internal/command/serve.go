@@ -85,12 +85,9 @@ func newGateway(ctx context.Context, s *settings, log *logrus.Logger) (_ *gatewa
 			g.close()
 		}
 	}()
-	crl, err := s.revocationList()
-	if err != nil {
-		return nil, err
-	}
+	crl, mayLack := s.revocationList()
 	g.tls, err = tlsserver.New(tlsserver.Options{
-		CAFile: s.caCrt, CertFile: s.serverCrt, KeyFile: s.serverKey, CRLFile: crl, ParseCRL: parseCRL, Log: log,
+		CAFile: s.caCrt, CertFile: s.serverCrt, KeyFile: s.serverKey, CRLFile: crl, CRLMayLack: mayLack, ParseCRL: parseCRL, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -148,8 +145,8 @@ func newGateway(ctx context.Context, s *settings, log *logrus.Logger) (_ *gatewa
 	if allowOld {
 		old = "allowed to create_db, heart_beat and db for any id"
 	}
-	if crl == "" {
-		crl = "none: nobody is revoked"
+	if !g.tls.Status().List {
+		crl = "none: nobody is revoked until there is " + crl
 	}
 	log.WithFields(logrus.Fields{
 		"address": g.listener.Addr().String(), "admin": s.adminAddr, "backend": s.backend,

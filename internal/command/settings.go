@@ -3,10 +3,8 @@ package command
 import (
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -162,18 +160,13 @@ func (s *settings) checkFiles() error {
 To try it out without a cluster or keys: sqlflow_playground demo`)
 }
 
-// revocationList is the --crl that counts: the one named, or that of the key store
-// in which the authority's certificate lies; "" for none.
-func (s *settings) revocationList() (string, error) {
+// revocationList is the --crl that counts: the one named, or that of the key store in
+// which the authority's certificate lies, which the key tool may have yet to make.
+func (s *settings) revocationList() (path string, mayLack bool) {
 	if s.crl != "" {
-		return s.crl, nil
+		return s.crl, false
 	}
-	near := filepath.Join(filepath.Dir(filepath.Dir(s.caCrt)), "crl.pem")
-	_, err := os.Stat(near)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	return near, err
+	return filepath.Join(filepath.Dir(filepath.Dir(s.caCrt)), "crl.pem"), true
 }
 
 // allowOldCerts decides about certificates that do not say whom they act for.

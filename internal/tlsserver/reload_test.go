@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -82,6 +83,71 @@ func TestAHalfWrittenFileKeepsTheLastGoodSet(t *testing.T) {
 		t.Errorf("Status still tells of %v", problem)
 	}
 	mustEnter(t, address, ann)
+}
+
+// A key store of another's authority has no revocation list until somebody is revoked.
+func TestAListThatComesLaterIsRead(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	remove(t, s.path(crlFile))
+	o := s.options()
+	o.CRLMayLack = true
+	address, server, log := open(t, o)
+	watch(t, server)
+	ann := s.ca.Issue(t, tlstest.Leaf{Name: "ann"})
+	mustEnter(t, address, ann.Client(t))
+	if server.Status().List {
+		t.Error("Status tells of a list that is not there")
+	}
+
+	s.write(t, crlFile, s.ca.RevocationList(t, ann.Cert))
+	log.wait(t, taken)
+	mustFail(t, address, ann.Client(t))
+	if !server.Status().List {
+		t.Error("Status tells of no list")
+	}
+
+	// Whoever takes it away lets nobody in again.
+	remove(t, s.path(crlFile))
+	log.wait(t, refused)
+	mustFail(t, address, ann.Client(t))
+}
+
+// What others write beside the files, without a pause, puts no change off.
+func TestALogBesideTheFilesDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	address, server, log := open(t, s.options())
+	watch(t, server)
+	ann := s.ca.Issue(t, tlstest.Leaf{Name: "ann"})
+	noise, err := os.Create(s.path("server.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer noise.Close()
+	done := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		ticker := time.NewTicker(10 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				_, _ = noise.WriteString("a line\n")
+			case <-done:
+				return
+			}
+		}
+	})
+	defer writing.Wait()
+	defer close(done)
+	began := time.Now()
+	s.write(t, crlFile, s.ca.RevocationList(t, ann.Cert))
+	log.wait(t, taken)
+	if took := time.Since(began); took > 20*time.Second { // the timer looks after 30
+		t.Errorf("the change was seen after %v", took)
+	}
+	mustFail(t, address, ann.Client(t))
 }
 
 func TestABadFileIsLoggedOnce(t *testing.T) {

@@ -35,9 +35,11 @@ type Options struct {
 	// CAFile has one or more certificates of authorities, in PEM. CertFile has the
 	// server's certificate and those between it and the authority, KeyFile its key.
 	CAFile, CertFile, KeyFile string
-	// CRLFile, unless empty, has the revocation list that ParseCRL understands.
-	CRLFile  string
-	ParseCRL func(pem []byte, cas []*x509.Certificate) (Revocations, error)
+	// CRLFile, unless empty, has the revocation list that ParseCRL understands. With
+	// CRLMayLack it need not be there yet; once it was, it must be.
+	CRLFile    string
+	CRLMayLack bool
+	ParseCRL   func(pem []byte, cas []*x509.Certificate) (Revocations, error)
 
 	// HoldRefused is how long a refused client waits for the refusal, 2 s by
 	// default. At most MaxHeld (1,000 by default) wait at a time; beyond that a

@@ -57,12 +57,21 @@ func (s *Server) read() (files, error) {
 			continue
 		}
 		content, err := readFile(file.path)
+		if errors.Is(err, fs.ErrNotExist) && file.to == &f.crl && s.CRLMayLack && !s.hasList() {
+			continue
+		}
 		if err != nil {
 			return files{}, fmt.Errorf("cannot read the %s: %w: %s", file.what, err, file.hint)
 		}
 		*file.to = content
 	}
 	return f, nil
+}
+
+// hasList reports whether there is a revocation list in force.
+func (s *Server) hasList() bool {
+	now := s.current.Load()
+	return now != nil && now.revocations != nil
 }
 
 func readFile(path string) ([]byte, error) {
@@ -104,7 +113,7 @@ func (s *Server) build(f files) (*set, error) {
 		return nil, err
 	}
 	made := &set{digest: f.digest(), loaded: now, cas: cas, leaf: pair.Leaf}
-	if s.CRLFile != "" {
+	if f.crl != nil {
 		if made.revocations, err = s.ParseCRL(f.crl, cas); err != nil {
 			return nil, fmt.Errorf("the revocation list %s: %w: bring it back from a backup (keytool check)", s.CRLFile, err)
 		}

@@ -82,9 +82,10 @@ func (s *Server) Watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-events:
-			// Whatever it was: a digest tells whether it matters.
-			quiet.Reset(settle)
+		case event := <-events:
+			if s.mayMatter(event) {
+				quiet.Reset(settle)
+			}
 		case <-errs:
 			quiet.Reset(settle)
 		case <-quiet.C:
@@ -97,6 +98,17 @@ func (s *Server) Watch(ctx context.Context) error {
 			_ = s.Reload()
 		}
 	}
+}
+
+// mayMatter is false for what is written to other files in the folders, a log perhaps
+// that is never quiet. About all else a digest tells.
+func (s *Server) mayMatter(event fsnotify.Event) bool {
+	if event.Op&^(fsnotify.Write|fsnotify.Chmod) != 0 {
+		return true
+	}
+	return slices.ContainsFunc([]string{s.CAFile, s.CertFile, s.KeyFile, s.CRLFile}, func(file string) bool {
+		return filepath.Base(file) == filepath.Base(event.Name)
+	})
 }
 
 // watchFolders watches the folders, not the files: editors replace a file, and
@@ -120,6 +132,7 @@ func (s *Server) watchFolders(watcher *fsnotify.Watcher) error {
 // Status tells what is in force.
 type Status struct {
 	Loaded time.Time // when the set in force was read
+	List   bool      // whether there is a revocation list
 	// Problem is why the files on disk are not in force; nil if they are.
 	Problem error
 	// Certificates are the authorities' ("ca") and the server's ("server").
@@ -135,7 +148,7 @@ type Certificate struct {
 // Status tells what is in force, for the admin address.
 func (s *Server) Status() Status {
 	now := s.current.Load()
-	status := Status{Loaded: now.loaded}
+	status := Status{Loaded: now.loaded, List: now.revocations != nil}
 	if problem := s.problem.Load(); problem != nil {
 		status.Problem = *problem
 	}
