@@ -154,10 +154,8 @@ func (s *settings) checkFiles() error {
 	if s.caCrt != "" && s.serverKey != "" && s.serverCrt != "" {
 		return nil
 	}
-	return usage(`--ca_crt, --server_key and --server_crt are needed. The key tool makes them:
-  sqlflow_playground keytool init && sqlflow_playground keytool server
-  sqlflow_playground --ca_crt=key_store/ca/ca.crt --server_key=key_store/server/server.key --server_crt=key_store/server/server.crt
-To try it out without a cluster or keys: sqlflow_playground demo`)
+	return usage("--ca_crt, --server_key and --server_crt are needed: `sqlflow_playground keytool init && sqlflow_playground keytool server` " +
+		"makes key_store/ca/ca.crt, key_store/server/server.key and key_store/server/server.crt; without keys or a cluster, try `sqlflow_playground demo`")
 }
 
 // revocationList is the --crl that counts: the one named, or that of the key store in
