@@ -42,6 +42,9 @@ type Entry struct {
 	// Current is set by List for the certificate that lies in the folder now;
 	// the others were renewed or replaced, and count until they expire.
 	Current bool `json:"current,omitempty"`
+	// Orphan is set by List for a certificate of an earlier authority, which a server
+	// with today's does not accept.
+	Orphan bool `json:"orphan,omitempty"`
 }
 
 // index is the content of index.json.
@@ -85,7 +88,7 @@ func (s *Store) indexError(cause error) error {
 
 func (s *Store) writeIndex(entries []Entry) error {
 	for i := range entries {
-		entries[i].Current = false
+		entries[i].Current, entries[i].Orphan = false, false
 	}
 	data, err := json.MarshalIndent(index{Version: indexVersion, Certificates: entries}, "", "  ")
 	if err != nil {
@@ -121,9 +124,11 @@ func (s *Store) List() ([]Entry, error) {
 	for name, cert := range current {
 		entries = adopt(entries, name, cert)
 	}
+	ca := current[caName]
 	for i, e := range entries {
 		cert, ok := current[e.Name]
 		entries[i].Current = ok && e.is(cert)
+		entries[i].Orphan = ca != nil && e.Kind != KindCA && e.Issuer != "" && e.Issuer != hex.EncodeToString(ca.SubjectKeyId)
 	}
 	slices.SortStableFunc(entries, func(a, b Entry) int {
 		return cmp.Or(

@@ -191,7 +191,11 @@ func (f *keyFlags) printIssued(out io.Writer, i keytool.Issued) error {
 	case keytool.KindServer:
 		who = " for " + strings.Join(i.Hosts, ", ")
 	}
-	fmt.Fprintf(out, "%s %s%s, until %s\n", i.Kind, i.Name, who, i.NotAfter.Format(time.DateOnly))
+	name := i.Name
+	if name != i.Kind {
+		name = i.Kind + " " + name
+	}
+	fmt.Fprintf(out, "%s%s, until %s\n", name, who, i.NotAfter.Format(time.DateOnly))
 	for _, file := range i.Files {
 		fmt.Fprintf(out, "  %s\n", file)
 	}
@@ -211,6 +215,8 @@ func printEntries(out io.Writer, all []keytool.Entry, now time.Time) error {
 			state = "revoked " + e.RevokedAt.Format(time.DateOnly)
 		case now.After(e.NotAfter):
 			state = "expired"
+		case e.Orphan:
+			state = "of an earlier authority"
 		case !e.Current:
 			state = "replaced"
 		}
