@@ -137,6 +137,7 @@ func (r *Runner) argv(args []string) []string {
 
 // start runs one kubectl to its end. consume is called with its standard output.
 func (r *Runner) start(ctx context.Context, stdin []byte, args []string, consume func(io.Reader) error) error {
+	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	argv := r.argv(args)
@@ -180,9 +181,11 @@ func (r *Runner) start(ctx context.Context, stdin []byte, args []string, consume
 	}
 	read.Close()
 
+	// When kubectl ended by itself and said why, consume failed of what it did not get.
+	told := cmd.ProcessState.Exited() && stderr.kept.Len() > 0
 	switch {
-	case waited != nil && (consumed == nil || errors.Is(consumed, os.ErrDeadlineExceeded)):
-		return r.failed(ctx, argv, stderr.kept.String(), waited)
+	case waited != nil && (consumed == nil || told || errors.Is(consumed, os.ErrDeadlineExceeded)):
+		return r.failed(caller, argv, stderr.kept.String(), waited)
 	case consumed != nil:
 		return consumed
 	}

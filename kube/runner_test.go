@@ -3,6 +3,7 @@ package kube_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -244,6 +245,22 @@ func TestReaderAndLineMayEndTheRun(t *testing.T) {
 	}
 	if err := runner(b).Stream(t.Context(), func([]byte) error { return enough }, "get", "--raw", "/version"); !errors.Is(err, enough) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// What a reader makes of half an answer is no reason when kubectl gives one itself.
+func TestWhatKubectlSaysCountsMoreThanWhatWasRead(t *testing.T) {
+	t.Parallel()
+	b := onFake(t)
+	b.fake.Down()
+	var observed string
+	r := runner(b, func(o *kube.RunnerOptions) { o.Observe = func(_, result string, _ time.Duration) { observed = result } })
+	err := r.Read(t.Context(), func(pipe io.Reader) error {
+		var list struct{}
+		return json.NewDecoder(pipe).Decode(&list)
+	}, "get", "--raw", "/api/v1/pods")
+	if kube.ReasonOf(err) != kube.Unreachable || observed != string(kube.Unreachable) {
+		t.Errorf("got %v, and observed %q", err, observed)
 	}
 }
 
