@@ -3,6 +3,7 @@ package tlsserver_test
 import (
 	"errors"
 	"io/fs"
+	"net/http"
 	"os"
 	"regexp"
 	"strings"
@@ -138,5 +139,24 @@ func remove(t testing.TB, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestEveryTimeOfAClientIsBounded(t *testing.T) {
+	t.Parallel()
+	made, _ := newServer(t, newStore(t).options())
+	s := made.NewHTTPServer(http.NotFoundHandler(), 20*time.Second)
+	for what, limit := range map[string]time.Duration{
+		"the header": s.ReadHeaderTimeout, "header and body": s.ReadTimeout, "the answer": s.WriteTimeout, "idleness": s.IdleTimeout,
+	} {
+		if limit <= 0 || limit > 2*time.Minute {
+			t.Errorf("%s may take %v", what, limit)
+		}
+	}
+	if s.WriteTimeout < 20*time.Second+s.ReadHeaderTimeout {
+		t.Errorf("an answer of 20 s is cut off after %v", s.WriteTimeout)
+	}
+	if s.MaxHeaderBytes <= 0 || s.MaxHeaderBytes > 64<<10 {
+		t.Errorf("a header may have %d bytes", s.MaxHeaderBytes)
 	}
 }
