@@ -3,9 +3,12 @@ package bed
 import (
 	"encoding/json"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 )
 
 func TestANodeThatTakesNoPodsSaysWhy(t *testing.T) {
@@ -55,5 +58,27 @@ func TestFreePortsAreNoOutgoingConnections(t *testing.T) {
 	}
 	if len(seen) != 20 {
 		t.Errorf("%d different ports, want 20", len(seen))
+	}
+}
+
+func TestOnlyWhatNobodyMakesAnyMoreIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, age := range map[string]time.Duration{"half-old": 2 * stale, "half-new": 0, "whole-old": 2 * stale} {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		then := time.Now().Add(-age)
+		if err := os.Chtimes(path, then, then); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := removeStale(dir + "/half-*"); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(dir + "/*")
+	if err != nil || len(left) != 2 || filepath.Base(left[0]) != "half-new" {
+		t.Errorf("there is left %v (%v)", left, err)
 	}
 }

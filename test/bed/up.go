@@ -100,9 +100,8 @@ func (b *Bed) prepare(ctx context.Context, o Options) (tars []string, err error)
 		return nil, err
 	}
 	defer unlock()
-	// What was half made when its maker was killed.
-	for _, dir := range []string{bin, tarFolder} {
-		if err := removeAll(filepath.Join(dir, "half-*")); err != nil {
+	for _, pattern := range []string{bin + "/half-*", bin + "/*-source-*", tarFolder + "/half-*"} {
+		if err := removeStale(pattern); err != nil {
 			return nil, err
 		}
 	}
@@ -139,10 +138,17 @@ func (b *Bed) prepare(ctx context.Context, o Options) (tars []string, err error)
 	return tars, errors.Join(buildErr, imageErr)
 }
 
-func removeAll(pattern string) error {
+// stale is longer than anything takes to be made.
+const stale = time.Hour
+
+// removeStale removes what was half made when its maker was killed, and leaves what
+// somebody else may be making now.
+func removeStale(pattern string) error {
 	found, err := filepath.Glob(pattern)
 	for _, path := range found {
-		err = errors.Join(err, os.RemoveAll(path))
+		if info, gone := os.Stat(path); gone == nil && time.Since(info.ModTime()) > stale {
+			err = errors.Join(err, os.RemoveAll(path))
+		}
 	}
 	return err
 }
