@@ -30,7 +30,7 @@ func (s *site) manifests(t *testing.T, set *templates.Set, run string, many int)
 	for i := range many {
 		name := fmt.Sprintf("floor-%s-%d", run, i)
 		own := map[string]string{floorLabel: run, "name": name}
-		d := templates.Database{Name: name, Namespace: s.namespace, User: name, Image: images.MySQLName, Labels: own, Selector: own}
+		d := templates.Database{Name: name, Namespace: s.namespace, User: name, Image: images.MySQLName, Labels: own, Annotations: own, Selector: own}
 		for _, render := range []func(templates.Database) ([]byte, error){set.Pod, set.Service} {
 			object, err := render(d)
 			if err != nil {
@@ -47,7 +47,7 @@ func (s *site) manifests(t *testing.T, set *templates.Set, run string, many int)
 func (s *site) tornadoPod(t *testing.T, set *templates.Set) string {
 	t.Helper()
 	own := map[string]string{"tornado": "pod"}
-	pod, err := set.Pod(templates.Database{Name: "sqlflow-mysql-USER", Namespace: s.namespace, User: "USER", Image: images.MySQLName, Labels: own, Selector: own})
+	pod, err := set.Pod(templates.Database{Name: "sqlflow-mysql-USER", Namespace: s.namespace, User: "USER", Image: images.MySQLName, Labels: own, Annotations: own, Selector: own})
 	if err != nil {
 		t.Fatal(err)
 	}
