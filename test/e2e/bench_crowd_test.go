@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,16 +61,26 @@ func (c *contest) fill(t *testing.T, number int) {
 func (c *contest) memory(t *testing.T, p *performance, bare *server, what string, goals ...goal) {
 	t.Helper()
 	const readings = 5
-	var ours, floor, watching sample
+	var ours, floor, watching, anonymous, floorAnonymous sample
 	for range readings {
 		pause(t, time.Second)
 		u := c.ours.usage(t)
 		ours = append(ours, float64(u.memory)/(1<<20))
 		watching = append(watching, float64(u.children)/(1<<20))
 		floor = append(floor, float64(resident(bare.cmd.Process.Pid))/(1<<20))
+		anonymous = append(anonymous, ownMemory(c.ours.cmd.Process.Pid))
+		floorAnonymous = append(floorAnonymous, ownMemory(bare.cmd.Process.Pid))
 	}
 	p.add(t, comparison{what: what, unit: megabytes, ours: ours, floor: floor, goals: goals})
-	p.add(t, comparison{what: "and of its watching kubectl", unit: megabytes, ours: watching})
+	p.add(t, comparison{what: "of that, without pages of the program's file", unit: megabytes, ours: anonymous, floor: floorAnonymous})
+	p.add(t, comparison{what: "memory of its watching kubectl", unit: megabytes, ours: watching})
+}
+
+// ownMemory is what a process holds that is no page of a file, in megabytes.
+func ownMemory(pid int) float64 {
+	kilobytes, _, _ := strings.Cut(procField(fmt.Sprintf("/proc/%d/status", pid), "RssAnon"), " ")
+	n, _ := strconv.ParseFloat(kilobytes, 64)
+	return n / (1 << 10)
 }
 
 // rush has many new users come at once, five times over, while somebody's heart beats.

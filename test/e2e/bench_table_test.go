@@ -157,24 +157,26 @@ func (p *performance) add(t *testing.T, c comparison) {
 	p.rows = append(p.rows, c)
 }
 
+// procField gives the value of the first line "name: value" of a file of /proc.
+func procField(file, name string) string {
+	text, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(text)) {
+		if k, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(k) == name {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "unknown"
+}
+
 // describeMachine tells what the figures belong to; not the machine's name.
 func describeMachine(tornado string) []string {
-	line := func(file, name string) string {
-		text, _ := os.ReadFile(file)
-		for l := range strings.Lines(string(text)) {
-			if k, v, ok := strings.Cut(l, ":"); ok && strings.TrimSpace(k) == name {
-				return strings.TrimSpace(v)
-			}
-		}
-		return "unknown"
-	}
-	memory, _ := strconv.Atoi(strings.TrimSuffix(line("/proc/meminfo", "MemTotal"), " kB"))
+	memory, _ := strconv.Atoi(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"))
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	if tornado == "" {
 		tornado = "no tornado"
 	}
 	return []string{
-		fmt.Sprintf("%d cores of %s, %d GB, Linux %s %s", runtime.NumCPU(), line("/proc/cpuinfo", "model name"), memory>>20, strings.TrimSpace(string(kernel)), runtime.GOARCH),
+		fmt.Sprintf("%d cores of %s, %d GB, Linux %s %s", runtime.NumCPU(), procField("/proc/cpuinfo", "model name"), memory>>20, strings.TrimSpace(string(kernel)), runtime.GOARCH),
 		runtime.Version(), tornado,
 	}
 }
