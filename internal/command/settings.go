@@ -70,7 +70,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.image, "image", "sqlflow/sqlflow:mysql", "container image of a database")
 	f.StringVar(&s.dbAddress, "db_address", addressService, "service|pod: the address that users get; a pod's own does not outlive it")
 	f.BoolVar(&s.waitForNodes, "wait_for_nodes", false, "wait for a node when a pod cannot be scheduled, instead of failing")
-	f.DurationVar(&s.manager.IdleTimeout, "idle_timeout", s.manager.IdleTimeout, "release a database that nobody used for so long; 0: never (default with --storage 1h)")
+	f.DurationVar(&s.manager.IdleTimeout, "idle_timeout", s.manager.IdleTimeout, "release a database that nobody used for so long; 0: never; 1h with --storage if it is not given")
 	f.DurationVar(&s.manager.MaxIdle, "max_idle", s.manager.MaxIdle, "the same for one that cannot be asked about its use")
 	f.DurationVar(&s.manager.KeepAddress, "keep_address", s.manager.KeepAddress, "how long a released database keeps its address")
 	f.DurationVar(&s.manager.CreateTimeout, "create_timeout", s.manager.CreateTimeout, "answer create_db within this time, ready or not (the notebook plugin waits 20s)")
