@@ -17,8 +17,14 @@ func TestManyAreReleasedTogether(t *testing.T) {
 		const class = 30
 		ctx := t.Context()
 		var mu sync.Mutex
-		var runs []string
-		b.options.Observe = func(verb, _ string, _ time.Duration) { mu.Lock(); runs = append(runs, verb); mu.Unlock() }
+		applied := 0
+		b.options.Observe = func(verb, _ string, _ time.Duration) {
+			if verb == "apply" { // the sweep, which is in a hurry here, may delete some pods by itself
+				mu.Lock()
+				applied++
+				mu.Unlock()
+			}
+		}
 		c := b.cluster()
 		w := b.watch(c)
 		users := make([]playground.User, class)
@@ -45,9 +51,6 @@ func TestManyAreReleasedTogether(t *testing.T) {
 			w.is(user, playground.Ready)
 		}
 
-		mu.Lock()
-		runs = nil
-		mu.Unlock()
 		for _, err := range together(func(user playground.User) error { return c.Mark(ctx, w.database(user), at) }) {
 			must(t, err)
 		}
@@ -77,8 +80,8 @@ func TestManyAreReleasedTogether(t *testing.T) {
 			return c.Release(ctx, w.database(user), at)
 		})
 		mu.Lock()
-		if len(runs) > class {
-			t.Errorf("%d kubectl for a class of %d: %v", len(runs), class, runs)
+		if applied > class/2 {
+			t.Errorf("%d kubectl wrote %d marks, releases and labels", applied, 3*class)
 		}
 		mu.Unlock()
 		for i, user := range users {
