@@ -40,7 +40,10 @@ func (o Options) tlsConfig(host string) (*tls.Config, error) {
 		// plugin never looked (check_hostname = False in pysqlflow's sqlflow/magic.py).
 		InsecureSkipVerify: true,
 		VerifyConnection: func(state tls.ConnectionState) error {
-			return verifyServer(state, roots, host)
+			if err := verifyServer(state, roots, host); err != nil {
+				return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
+			}
+			return nil
 		},
 	}, nil
 }

@@ -2,9 +2,11 @@ package command
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -269,10 +271,20 @@ func when(t time.Time) string {
 	return t.Local().Format(time.DateTime)
 }
 
-// told gives an error of the client its exit code.
+// told gives an error of the client its exit code, and says what to do about a server
+// that does not answer.
 func told(err error) error {
-	if errors.Is(err, client.ErrUnreachable) {
-		return &exitError{exitUnreachable, err}
+	if !errors.Is(err, client.ErrUnreachable) {
+		return err
 	}
-	return err
+	advice := "is " + client.EnvServer + " right, and does the server run?"
+	network, _ := errors.AsType[*net.OpError](err)
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case unverified:
+		advice = "are " + client.EnvServer + " and " + client.EnvServerCA + " of the same playground?"
+	case network != nil && network.Op == "remote error": // a TLS alert
+		advice = "the certificate may be revoked or expired; ask the server's maintainer for a new one"
+	}
+	return &exitError{exitUnreachable, fmt.Errorf("%w: %s", err, advice)}
 }
