@@ -218,3 +218,40 @@ func TestABeatThatRacesTheReaperNeverLosesTheDatabase(t *testing.T) {
 	}
 	t.Logf("%d races: %d kept their pod, %d came back with a new one, %d were lost", races, kept, races-kept-lost, lost)
 }
+
+// The replica that answers a beat may hear of the release long after it happened, on a
+// busy machine later than a short time-out: the beat counts all the same.
+func TestABeatCountsHoweverLateTheReleaseIsHeardOf(t *testing.T) {
+	for name, beats := range map[string]func(beat, release func()){
+		"the beat is first":    func(beat, release func()) { beat(); time.Sleep(time.Second); release() },
+		"the release is first": func(beat, release func()) { release(); time.Sleep(time.Second); beat() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				const idle = 10 * time.Second
+				f := newFakeCluster()
+				l := &lateCluster{fakeCluster: f}
+				m := run(t, "a", l, &fakeProber{}, func(o *playground.Options) { o.IdleTimeout, o.FlushInterval = idle, time.Hour })
+				mustCreate(t, m, "ann")
+				time.Sleep(idle)
+				l.hold()
+				beats(func() {
+					if _, err := m.Beat(gateway, "ann"); err != nil {
+						t.Error(err)
+					}
+				}, func() { // another replica's reaper, before the beat is written
+					if err := f.Release(t.Context(), f.get("ann"), time.Now()); err != nil {
+						t.Error(err)
+					}
+				})
+				time.Sleep(5 * idle)
+				for l.next() {
+				}
+				time.Sleep(idle)
+				if db := f.get("ann"); db.Phase != playground.Ready {
+					t.Errorf("a beat was answered hello, and the database is %q", db.Phase)
+				}
+			})
+		})
+	}
+}

@@ -71,9 +71,10 @@ func (m *Manager) inOthersHands(e *entry) bool {
 
 // releasedInUse reports whether a reaper took e though a request used it: the request
 // came to this replica so late that the reaper's write was there before ours. The user
-// was told that the database is kept, and may be silent from now on. m.mu is held.
+// was told that the database is kept, and may be silent from now on. It does not matter
+// when this replica hears of the release. m.mu is held.
 func (m *Manager) releasedInUse(e *entry) bool {
-	return e.db.Phase == Released && time.Since(e.beat) < m.options.IdleTimeout
+	return e.db.Phase == Released && !e.beat.IsZero() && e.db.ReleasedAt.Sub(e.beat) < m.options.IdleTimeout
 }
 
 // admitAgain applies the limits to a database that is brought up without being asked for;
