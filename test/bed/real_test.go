@@ -109,6 +109,18 @@ func TestARealCluster(t *testing.T) {
 		ready(t, b, "after-etcd")
 		ready(t, b, "first")
 	})
+	t.Run("it gets over all that", func(t *testing.T) {
+		if err := b.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		stop(t, b, bed.ControllerManager)
+		stop(t, b, bed.APIServer)
+		if err := b.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		create(t, b, database("settled", nil, nil))
+		ready(t, b, "settled")
+	})
 	t.Run("another process finds and stops it", func(t *testing.T) {
 		other, err := bed.Open(o)
 		if err != nil {
