@@ -31,7 +31,7 @@ func (s *server) pool(t *testing.T) (pool, error) {
 // full waits until the server's pool is.
 func (s *server) full(t *testing.T) {
 	t.Helper()
-	eventually(t, "the pool is full", 2*time.Minute, func() error {
+	eventually(t, "the pool is full", patience, func() error {
 		p, err := s.pool(t)
 		if err == nil && p.Ready != p.Want {
 			err = fmt.Errorf("the pool is %+v", p)
@@ -102,7 +102,7 @@ func TestPool(t *testing.T) {
 	servers[1].database(t, student(0))
 	pod := s.podAt(t, source)
 	s.kubectl(t, "", "delete", "pod", pod, "--wait=false")
-	eventually(t, "a database from the pool is healed at its address", time.Minute, func() error {
+	eventually(t, "a database from the pool is healed at its address", patience, func() error {
 		if again := s.podAt(t, source); again != pod {
 			return errors.New("it moved")
 		}

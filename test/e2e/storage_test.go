@@ -86,7 +86,7 @@ func TestStorageOfThePool(t *testing.T) {
 
 func (s *site) useStorage(t *testing.T, user string, flags ...string) {
 	class := s.volumes(t, 5)
-	servers := s.replicas(t, append(flags, "--storage=1Gi", "--storage_class="+class, "--idle_timeout=8s")...)
+	servers := s.replicas(t, append(flags, "--storage=1Gi", "--storage_class="+class, "--idle_timeout=20s")...)
 	fromPool := len(flags) > 0
 	if fromPool {
 		servers[0].full(t)
@@ -108,11 +108,11 @@ func (s *site) useStorage(t *testing.T, user string, flags ...string) {
 		return err
 	}
 	if fromPool {
-		eventually(t, "the volume is handed over", time.Minute, func() error { return s.handedOver(t.Context(), user) })
+		eventually(t, "the volume is handed over", patience, func() error { return s.handedOver(t.Context(), user) })
 	}
 
 	pod := s.podAt(t, source)
-	eventually(t, "the idle database is released", 2*time.Minute, func() error {
+	eventually(t, "the idle database is released", patience, func() error {
 		_, err := s.tryKubectl(t.Context(), "", "get", "pod", pod)
 		if err != nil && strings.Contains(err.Error(), "NotFound") {
 			return nil
@@ -123,7 +123,7 @@ func (s *site) useStorage(t *testing.T, user string, flags ...string) {
 	if _, err := servers[1].beat(t.Context(), servers[1].clients, user); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a beat brings it back with its data", time.Minute, func() error { return kept(source) })
+	eventually(t, "a beat brings it back with its data", patience, func() error { return kept(source) })
 	how := "a database"
 	if fromPool {
 		how = "a database from the pool"
@@ -138,7 +138,7 @@ func (s *site) useStorage(t *testing.T, user string, flags ...string) {
 	record(t, "storage", how+" was deleted and made again: its data", "kept", "kept")
 
 	servers[0].delete(t, user, true)
-	eventually(t, "the volume claim is gone", time.Minute, func() error {
+	eventually(t, "the volume claim is gone", patience, func() error {
 		if err := s.handedOver(t.Context(), user); err == nil {
 			return errors.New("it is there")
 		}
