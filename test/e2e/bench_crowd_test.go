@@ -1,42 +1,18 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
-	"net"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"sqlflow.org/sqlflow_playground/test/bed"
 )
 
 // measureCrowd makes databases on nodes that only pretend, where a pod is ready at once
 // and two thousand fit: what is left is the server, kubectl and Kubernetes itself.
 func measureCrowd(t *testing.T, p *performance, tornado bool) {
-	real := newSite(t)
-	maria := real.serve(t).database(t, "everybody")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-	defer cancel()
-	b, err := bed.Up(ctx, bed.Options{Nodes: bed.Fake, FakeNodes: 20, Logf: logf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if os.Getenv(keepVariable) != "" {
-			return
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := b.Down(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	forward(t, net.JoinHostPort(b.NodeIP(), "3306"), maria)
-	dir := fakeTemplates(t)
-	c := newContest(t, func() *site { return newSiteOn(t, b) }, dir, tornado, "--db_address=pod", "--log_level=warning", "--template_dir="+dir)
+	b, flags := fakeNodes(t)
+	c := newContest(t, func() *site { return newSiteOn(t, b) }, fakeTemplates(t), tornado, flags...)
 	bare := c.ours.bare(t)
 
 	const few, most = 200, 2000
@@ -125,14 +101,4 @@ func (c *contest) rush(t *testing.T, p *performance, bare *server, many int) {
 	p.add(t, comparison{what: "the worst heart beat meanwhile (floor: of the bare handler)", unit: inSeconds, ours: worst[0], floor: worst[1], peer: worst[2], goals: slow})
 	p.add(t, comparison{what: "kubectl processes for each create", unit: number, ours: kubectl[0], floor: kubectl[1], peer: kubectl[2], goals: runs})
 	p.add(t, comparison{what: "processor time for each create, kubectl included", unit: inSeconds, ours: cpu[0], floor: cpu[1], peer: cpu[2]})
-}
-
-// fakeTemplates are for pods that have the address of their node, where one database
-// answers for all.
-func fakeTemplates(t *testing.T) string {
-	t.Helper()
-	return changedTemplates(t,
-		"spec:\n  # A", "spec:\n  hostNetwork: true\n  # A",
-		"      ports:\n        - name: mysql\n          containerPort: 3306\n          protocol: TCP\n", "",
-		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")
 }

@@ -44,10 +44,16 @@ func fakeNodes(t *testing.T) (b *bed.Bed, flags []string) {
 	// What pretends to be a database answers queries all the same: its pod has the
 	// node's address, and there a real MariaDB is listening for all of them.
 	forward(t, net.JoinHostPort(b.NodeIP(), "3306"), maria)
-	return b, []string{"--db_address=pod", "--log_level=warning", "--template_dir=" + changedTemplates(t,
+	return b, []string{"--db_address=pod", "--log_level=warning", "--template_dir=" + fakeTemplates(t)}
+}
+
+// fakeTemplates are for pods that have the address of their node.
+func fakeTemplates(t *testing.T) string {
+	t.Helper()
+	return changedTemplates(t,
 		"spec:\n  # A", "spec:\n  hostNetwork: true\n  # A",
 		"      ports:\n        - name: mysql\n          containerPort: 3306\n          protocol: TCP\n", "",
-		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")}
+		"cpu: 50m", "cpu: 1m", "memory: 256Mi", "memory: 1Mi")
 }
 
 // forward passes connections on.
