@@ -172,10 +172,20 @@ func (b *Bed) Server() string { return b.state.Server }
 func (b *Bed) NodeIP() string { return nodeIP }
 
 // PodCIDR gives the range of the addresses of pods.
-func (b *Bed) PodCIDR() string { return podCIDR }
+func (b *Bed) PodCIDR() string {
+	if b.state.Nodes == Fake {
+		return fakePodCIDR
+	}
+	return podCIDR
+}
 
 // ServiceCIDR gives the range of the addresses of services.
-func (b *Bed) ServiceCIDR() string { return serviceCIDR }
+func (b *Bed) ServiceCIDR() string {
+	if b.state.Nodes == Fake {
+		return fakeServiceCIDR
+	}
+	return serviceCIDR
+}
 
 // LogFile gives the path of what a component wrote, over all its restarts. It
 // stays after Down, until the next boot.

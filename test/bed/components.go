@@ -121,7 +121,7 @@ func (b *Bed) describeControlPlane() {
 		// The kubelet's endpoint must not be a loopback address, so fake nodes
 		// name one that only has to look right.
 		flag("advertise-address", nodeIP),
-		flag("service-cluster-ip-range", serviceCIDR),
+		flag("service-cluster-ip-range", b.ServiceCIDR()),
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
 		flag("client-ca-file", b.pki("ca.crt")),
 		flag("tls-cert-file", b.pki("apiserver.crt")), flag("tls-private-key-file", b.pki("apiserver.key")),

@@ -37,7 +37,7 @@ func (b *Bed) describeKwok() error {
 	}
 	b.record(Kwok, filepath.Join(b.state.Kwok, "kwok"),
 		flag("config", config), flag("kubeconfig", b.clientConfig(Kwok)), "--manage-all-nodes",
-		flag("cidr", podCIDR), flag("node-ip", nodeIP), "--node-lease-duration-seconds=40")
+		flag("cidr", b.PodCIDR()), flag("node-ip", nodeIP), "--node-lease-duration-seconds=40")
 	return nil
 }
 

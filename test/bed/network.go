@@ -20,11 +20,17 @@ const (
 	nodeIP         = "198.18.0.1"
 	podCIDR        = "198.18.0.0/16"
 	podRangeStart  = "198.18.1.0"
-	serviceCIDR    = "198.19.0.0/16"
+	serviceCIDR    = "198.19.0.0/17"
 	firstServiceIP = "198.19.0.1" // the API server's own service
 	network        = "sqlflow-playground"
 	ruleComment    = "sqlflow_playground test cluster"
 	chainPrefix    = "KUBE-"
+)
+
+// What pretends to be a pod or a service has an address that is nobody's.
+const (
+	fakePodCIDR     = "198.18.128.0/17"
+	fakeServiceCIDR = "198.19.128.0/17"
 )
 
 // networkConfig is the CNI configuration (containernetworking/cni SPEC).

@@ -16,7 +16,7 @@ func TestFakeNodes(t *testing.T) {
 	t.Parallel()
 	b, flags := fakeNodes(t)
 	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })
-	t.Run("races", func(t *testing.T) { manyRaces(t, newSiteOn(t, b), flags) })
+	t.Run("races", func(t *testing.T) { manyRaces(t, newSiteOn(t, b)) })
 }
 
 // fakeNodes boots, for one test, a real control plane with nodes that only pretend,
