@@ -13,9 +13,17 @@ import (
 	"sqlflow.org/sqlflow_playground/test/bed"
 )
 
-// What the cluster itself suffers, one thing after the other: no other test runs
-// meanwhile.
-func TestClusterDisturbed(t *testing.T) {
+// Two clusters that know nothing of each other: one is disturbed, and is waited for most
+// of the time; on the other one a thousand pods only pretend. No other test runs meanwhile.
+func TestClusters(t *testing.T) {
+	sharedDatabase(t, cluster(t)) // which both need, and which takes an API server
+	t.Run("disturbed", clusterDisturbed)
+	t.Run("fake nodes", onFakeNodes)
+}
+
+// What the cluster itself suffers, one thing after the other.
+func clusterDisturbed(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	servers := s.replicas(t, "--create_timeout=4s")
 	source := servers[0].database(t, "ann")
