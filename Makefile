@@ -60,11 +60,11 @@ cluster-up: ## Boot a real single-node Kubernetes here (NODES=fake: simulated no
 
 .PHONY: cluster-down
 cluster-down: ## Stop it and remove all that it left.
-	cd test && $(GO) run ./cmd/cluster down
+	cd test && $(GO) run ./cmd/cluster down --nodes=$(NODES)
 
 .PHONY: cluster-status
 cluster-status: ## Tell what runs of it.
-	cd test && $(GO) run ./cmd/cluster status
+	cd test && $(GO) run ./cmd/cluster status --nodes=$(NODES)
 
 SCALE := ^TestCrowd$$
 BENCH := ^TestPerformance$$
