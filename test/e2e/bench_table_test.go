@@ -172,12 +172,15 @@ func procField(file, name string) string {
 func describeMachine(tornado string) []string {
 	memory, _ := strconv.Atoi(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"))
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	load, _ := os.ReadFile("/proc/loadavg")
+	before, _, _ := strings.Cut(string(load), " ")
 	if tornado == "" {
 		tornado = "no tornado"
 	}
 	return []string{
 		fmt.Sprintf("%d cores of %s, %d GB, Linux %s %s", runtime.NumCPU(), procField("/proc/cpuinfo", "model name"), memory>>20, strings.TrimSpace(string(kernel)), runtime.GOARCH),
-		runtime.Version(), tornado,
+		runtime.Version() + "; " + tornado,
+		"load average of the minute before the run: " + before,
 	}
 }
 
@@ -192,7 +195,8 @@ machine, on which the server, its clients, the cluster and what is measured besi
   and settings ([test/cmd/bare](../test/cmd/bare)).
 * **tornado**: a server of one thread that does for each request what the Python server did
   ([tornado_server.py](../test/e2e/testdata/tornado_server.py)): two runs of kubectl to look a pod up, then create
-  and poll once a second. It makes no service and asks no database whether it answers; ours does.
+  and poll once a second. It makes no service, asks no database whether it answers, and has no pool: beside a
+  warm create_db stands its cold one.
 
 Figures are medians of as many runs as stand behind them, taken in turns. The factors say how many times better
 the server is than its neighbour on the left.
