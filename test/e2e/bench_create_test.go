@@ -70,8 +70,9 @@ type contest struct {
 	hand  *site
 	peer  *server // nil: no tornado
 	set   *templates.Set
-	runs  int
-	users int
+	runs  int // by hand
+	users int // of ours that there ever were
+	guest int // of tornado
 }
 
 func newContest(t *testing.T, newSite func() *site, templateDir string, tornado bool, flags ...string) *contest {
@@ -83,16 +84,6 @@ func newContest(t *testing.T, newSite func() *site, templateDir string, tornado 
 		c.peer = s.tornadoWithOurKeys(t, s.tornadoPod(t, c.set))
 	}
 	return c
-}
-
-// newUsers are users who were never here before.
-func (c *contest) newUsers(many int) []string {
-	var users []string
-	for range many {
-		users = append(users, student(c.users))
-		c.users++
-	}
-	return users
 }
 
 // outcome is what making databases took.
@@ -121,7 +112,11 @@ func (c *contest) byHand(t *testing.T, many int) outcome {
 // bySelf has our server make databases for so many new users at once. They stay.
 func (c *contest) bySelf(t *testing.T, many int) (outcome, []string) {
 	t.Helper()
-	users := c.newUsers(many)
+	var users []string
+	for range many {
+		users = append(users, student(c.users))
+		c.users++
+	}
 	before := c.ours.cost(t)
 	took := c.ours.together(t, users)
 	return outcome{took: took, cost: c.ours.cost(t).since(before)}, users
@@ -130,7 +125,11 @@ func (c *contest) bySelf(t *testing.T, many int) (outcome, []string) {
 // byTornado has tornado do the same, and removes them again.
 func (c *contest) byTornado(t *testing.T, many int) outcome {
 	t.Helper()
-	users := c.newUsers(many)
+	var users []string
+	for range many {
+		users = append(users, fmt.Sprintf("guest-%d", c.guest))
+		c.guest++
+	}
 	before := c.peer.tornadoCost(t)
 	took := c.peer.together(t, users)
 	taken := c.peer.tornadoCost(t).since(before)
