@@ -33,6 +33,7 @@ func (p *process) start() error {
 		return err
 	}
 	defer log.Close()
+	keepOpenFiles()
 	cmd := exec.Command(p.Path, p.Args...)
 	// Memory is less scarce on a machine of two processors than they are.
 	cmd.Env = append(os.Environ(), "PATH="+searchPath, "GOGC=400")
@@ -47,6 +48,17 @@ func (p *process) start() error {
 	p.Start = start
 	go func() { _ = cmd.Wait() }() // no zombie while we live; its end is seen in /proc
 	return nil
+}
+
+// keepOpenFiles keeps to ourselves what whoever started us left open: a lock that is
+// held as an open file would be held by a cluster as long as that is up.
+func keepOpenFiles() {
+	entries, _ := os.ReadDir("/proc/self/fd")
+	for _, entry := range entries {
+		if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
 }
 
 // alive says whether this very process still runs.

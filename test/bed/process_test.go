@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -31,6 +32,27 @@ func TestAProcessIsFoundAgainAndEnded(t *testing.T) {
 	}
 	if err := found.stop(t.Context(), time.Second); err != nil {
 		t.Errorf("stopping what is gone: %v", err)
+	}
+}
+
+func TestAProcessHoldsNothingThatItsStarterInherited(t *testing.T) {
+	t.Parallel()
+	// As a shell leaves a file open for what it starts.
+	inherited, err := syscall.Open(filepath.Join(t.TempDir(), "lock"), syscall.O_CREAT|syscall.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(inherited)
+	p := &process{Path: "/bin/sleep", Args: []string{"100"}, Log: filepath.Join(t.TempDir(), "log")}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	open, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID))
+	if err != nil || len(open) != 3 {
+		t.Errorf("it has %v open (%v), want input, output and errors alone", open, err)
+	}
+	if err := p.stop(t.Context(), time.Second); err != nil {
+		t.Error(err)
 	}
 }
 
