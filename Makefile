@@ -66,15 +66,21 @@ cluster-down: ## Stop it and remove all that it left.
 cluster-status: ## Tell what runs of it.
 	cd test && $(GO) run ./cmd/cluster status --nodes=$(NODES)
 
-SCALE := ^TestCrowd$$
-BENCH := ^TestPerformance$$
+SCALE     := ^TestCrowd$$
+BENCH     := ^TestPerformance$$
+WORKFLOWS := ^TestWorkflowsOn
 
 .PHONY: e2e
-e2e: build ## Prove everything on the test bed, as root; rewrites docs/e2e.md.
+e2e: build ## Prove the server on the test bed, as root; rewrites docs/e2e.md.
+	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m $$($(GO) list ./... | grep -v '/e2e$$\|/engines$$')
+	cd test && $(GO) test -count=1 -timeout 70m -skip '$(SCALE)|$(BENCH)|$(WORKFLOWS)' ./e2e
+
+.PHONY: e2e-workflows
+e2e-workflows: build ## Prove the workflows on a real Argo and a real Tekton, and by their own validators, as root.
 	cd test/argo && $(GO) test -count=1 .
 	cd test/tekton && $(GO) test -count=1 .
-	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m $$($(GO) list ./... | grep -v '/e2e$$')
-	cd test && $(GO) test -count=1 -timeout 70m -skip '$(SCALE)|$(BENCH)' ./e2e
+	cd test && $(GO) test -count=1 -timeout 70m ./engines
+	cd test && $(GO) test -count=1 -timeout 70m -run '$(WORKFLOWS)' ./e2e
 
 .PHONY: e2e-scale
 e2e-scale: build ## Two thousand databases on simulated nodes; five to twelve minutes of both cores.
