@@ -110,7 +110,7 @@ func onReal(t testing.TB) *bed {
 
 func (b *bed) kubectl(args ...string) string {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	out, err := kube.NewRunner(b.options).Run(ctx, nil, args...)
 	if err != nil {
@@ -245,7 +245,7 @@ func (b *bed) object(resource, name string) map[string]any {
 // put creates any object.
 func (b *bed) put(object string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := kube.NewRunner(b.options).Run(ctx, []byte(object), "create", "--filename=-"); err != nil {
 		b.t.Fatal(err)
@@ -255,7 +255,7 @@ func (b *bed) put(object string) {
 // patch changes any object.
 func (b *bed) patch(apiVersion, kind, name, change string) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	stub := fmt.Sprintf(`{"apiVersion":%q,"kind":%q,"metadata":{"name":%q,"namespace":%q}}`, apiVersion, kind, name, b.namespace)
 	if _, err := kube.NewRunner(b.options).Run(ctx, []byte(stub), "patch", "--filename=-", "--type=merge", "--patch="+change); err != nil {
@@ -339,10 +339,10 @@ func (w *watched) database(user playground.User) playground.Database {
 	return w.all[user]
 }
 
-// until waits for the state, woken by each change, at most 15 seconds.
+// until waits for the state, woken by each change, at most a minute.
 func (w *watched) until(what string, holds func() bool) {
 	w.t.Helper()
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		w.mu.Lock()
 		yes := holds()

@@ -32,7 +32,7 @@ var shared resources
 func TestMain(m *testing.M) {
 	// Most of them wait for the cluster, but all that they wait for is done by the
 	// same processors. What measures, or must be answered in time, is not parallel.
-	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.NumCPU())); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.NumCPU())); err != nil {
 		panic(err)
 	}
 	flag.Parse()
