@@ -122,8 +122,8 @@ func (m *Manager) flushLoop(ctx context.Context) {
 
 // flush writes all last uses that are not in the cluster yet, in one call.
 func (m *Manager) flush(ctx context.Context) {
-	now := time.Now()
 	m.mu.Lock()
+	now := time.Now() // not before the lock: a beat that waits for it too is to be in time
 	var users []User
 	for user, e := range m.users {
 		if e.dirty && e.db.Record != (Version{}) {
