@@ -120,7 +120,8 @@ func (n node) closed() string {
 	return ""
 }
 
-func expectOK(ctx context.Context, client *http.Client, url string) error {
+// ExpectOK gets url and returns an error unless the answer is 200.
+func ExpectOK(ctx context.Context, client *http.Client, url string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err

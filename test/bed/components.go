@@ -155,9 +155,9 @@ func (b *Bed) describeControlPlane() {
 func (b *Bed) ready(ctx context.Context, c Component) error {
 	switch c {
 	case Etcd:
-		return expectOK(ctx, http.DefaultClient, "http://"+local(b.state.EtcdPort)+"/health")
+		return ExpectOK(ctx, http.DefaultClient, "http://"+local(b.state.EtcdPort)+"/health")
 	case APIServer:
-		return expectOK(ctx, b.client, b.state.Server+"/readyz")
+		return ExpectOK(ctx, b.client, b.state.Server+"/readyz")
 	case Containerd:
 		conn, err := net.DialTimeout("unix", b.containerdSocket(), time.Second)
 		if err != nil {
@@ -165,12 +165,12 @@ func (b *Bed) ready(ctx context.Context, c Component) error {
 		}
 		return conn.Close()
 	case Kubelet:
-		if err := expectOK(ctx, b.client, "https://"+net.JoinHostPort(b.state.Address, kubeletPort)+"/healthz"); err != nil {
+		if err := ExpectOK(ctx, b.client, "https://"+net.JoinHostPort(b.state.Address, kubeletPort)+"/healthz"); err != nil {
 			return err
 		}
 		return b.nodesReady(ctx, 1)
 	case KubeProxy:
-		return expectOK(ctx, http.DefaultClient, "http://"+local(b.state.ProxyPort)+"/healthz")
+		return ExpectOK(ctx, http.DefaultClient, "http://"+local(b.state.ProxyPort)+"/healthz")
 	case Kwok:
 		return b.nodesReady(ctx, b.state.FakeNodes)
 	default:

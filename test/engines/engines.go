@@ -199,7 +199,7 @@ func (e *Engine) await(ctx context.Context, url string) error {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		err := ask(ctx, client, url)
+		err := bed.ExpectOK(ctx, client, url)
 		if err == nil {
 			return nil
 		}
@@ -211,22 +211,6 @@ func (e *Engine) await(ctx context.Context, url string) error {
 		case <-ticker.C:
 		}
 	}
-}
-
-func ask(ctx context.Context, client *http.Client, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	answer, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, answer.Status)
-	}
-	return nil
 }
 
 func (e *Engine) tail() string {
