@@ -66,14 +66,13 @@ cluster-down: ## Stop it and remove all that it left.
 cluster-status: ## Tell what runs of it.
 	cd test && $(GO) run ./cmd/cluster status --nodes=$(NODES)
 
-SCALE     := ^TestCrowd$$
 BENCH     := ^TestPerformance$$
 WORKFLOWS := ^TestWorkflowsOn
 
 .PHONY: e2e
 e2e: build ## Prove the server on the test bed, as root; rewrites docs/e2e.md.
-	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -timeout 70m $$($(GO) list ./... | grep -v '/e2e$$\|/engines$$')
-	cd test && $(GO) test -count=1 -timeout 70m -skip '$(SCALE)|$(BENCH)|$(WORKFLOWS)' ./e2e
+	cd test && $(GO) vet ./... && $(GO) test -count=1 -p 1 -parallel 8 -timeout 70m $$($(GO) list ./... | grep -v '/e2e$$\|/engines$$')
+	cd test && $(GO) test -count=1 -timeout 70m -skip '$(BENCH)|$(WORKFLOWS)' ./e2e
 
 .PHONY: e2e-workflows
 e2e-workflows: build ## Prove the workflows on a real Argo and a real Tekton, and by their own validators, as root.
@@ -81,10 +80,6 @@ e2e-workflows: build ## Prove the workflows on a real Argo and a real Tekton, an
 	cd test/tekton && $(GO) test -count=1 .
 	cd test && $(GO) test -count=1 -timeout 70m ./engines
 	cd test && $(GO) test -count=1 -timeout 70m -run '$(WORKFLOWS)' ./e2e
-
-.PHONY: e2e-scale
-e2e-scale: build ## Two thousand databases on simulated nodes; five to twelve minutes of both cores.
-	cd test && $(GO) test -count=1 -timeout 30m -run '$(SCALE)' ./e2e
 
 .PHONY: bench-e2e
 bench-e2e: ## Measure all beside kubectl by hand and the Python server's way, as root; rewrites docs/performance.md.

@@ -13,6 +13,7 @@ func TestFakeNodesHoldManyPods(t *testing.T) {
 	const pods = 500
 	o := options(t, bed.Fake)
 	b := up(t, o)
+	t.Parallel() // from here on: booting may build programs, which is done once
 	if nodes := strings.Fields(kubectl(t, b, "", "get", "nodes", "--output=name")); len(nodes) != 5 {
 		t.Errorf("nodes: %v, want five", nodes)
 	}

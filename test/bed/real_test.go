@@ -12,11 +12,12 @@ import (
 const countTrain = "SELECT COUNT(*) FROM iris.train"
 
 // One cluster for all of it, since booting is what takes long; the parts run in
-// order and build on one another.
+// order and build on one another. The simulated cluster is tested meanwhile.
 func TestARealCluster(t *testing.T) {
 	o := options(t, bed.Real)
 	before := traces(t)
 	b := up(t, o)
+	t.Parallel() // from here on: booting may build programs, which is done once
 
 	t.Run("a second Up finds it", func(t *testing.T) {
 		again := up(t, o)
@@ -43,22 +44,6 @@ func TestARealCluster(t *testing.T) {
 			t.Error("there is no sqlflow_models")
 		}
 	})
-	t.Run("a step reaches it by its service", func(t *testing.T) {
-		got := step(t, b, "step", clusterIP(t, b, "first"), countTrain)
-		if got != "COUNT(*)\n110\n" {
-			t.Errorf("the step printed %q", got)
-		}
-	})
-	t.Run("a step keeps its text byte for byte", func(t *testing.T) {
-		const nasty = "$(id) `id` {{=1+1}} {{x}} $$ \" \\G \\\\ %s ; -- # é 数据 \t\r\n."
-		// HEX, since a container's log turns CRLF into LF.
-		statement := "SELECT HEX('" + strings.ReplaceAll(nasty, `\`, `\\`) + "') AS v;\n-- the end"
-		// Kubernetes itself expands $(VAR) and $$ in a command; $$ stands for $.
-		got := step(t, b, "nasty", clusterIP(t, b, "first"), strings.ReplaceAll(statement, "$", "$$"))
-		if want := fmt.Sprintf("v\n%X\n", nasty); got != want {
-			t.Errorf("got  %q\nwant %q", got, want)
-		}
-	})
 	t.Run("logs and exec", func(t *testing.T) {
 		if log := kubectl(t, b, "", "logs", "first"); !strings.Contains(log, "ready for connections") {
 			t.Errorf("the log of the database:\n%s", log)
@@ -78,9 +63,23 @@ func TestARealCluster(t *testing.T) {
 			t.Errorf("iris.train has %d rows, want 110", n)
 		}
 	})
-	t.Run("a database with a volume keeps its tables", func(t *testing.T) { keepsTables(t, b) })
-	t.Run("a database without privileges", func(t *testing.T) { hardened(t, b) })
-	t.Run("service accounts may do what their role says", func(t *testing.T) { accounts(t, b) })
+	t.Run("beside one another", func(t *testing.T) {
+		for _, part := range []struct {
+			name string
+			test func(*testing.T, *bed.Bed)
+		}{
+			{"a step reaches a database by its service", stepReaches},
+			{"a step keeps its text byte for byte", stepKeepsText},
+			{"a database with a volume keeps its tables", keepsTables},
+			{"a database without privileges", hardened},
+			{"service accounts may do what their role says", accounts},
+		} {
+			t.Run(part.name, func(t *testing.T) {
+				t.Parallel()
+				part.test(t, b)
+			})
+		}
+	})
 	t.Run("the kubelet away and back", func(t *testing.T) {
 		stop(t, b, bed.Kubelet)
 		query(t, clusterIP(t, b, "first")+":3306", countTrain)
@@ -172,6 +171,24 @@ func expect(t *testing.T, b *bed.Bed, name, path, want string) error {
 		err = fmt.Errorf("%s of pod %s is %q, want %q", path, name, got, want)
 	}
 	return err
+}
+
+func stepReaches(t *testing.T, b *bed.Bed) {
+	got := step(t, b, "step", clusterIP(t, b, "first"), countTrain)
+	if got != "COUNT(*)\n110\n" {
+		t.Errorf("the step printed %q", got)
+	}
+}
+
+func stepKeepsText(t *testing.T, b *bed.Bed) {
+	const nasty = "$(id) `id` {{=1+1}} {{x}} $$ \" \\G \\\\ %s ; -- # é 数据 \t\r\n."
+	// HEX, since a container's log turns CRLF into LF.
+	statement := "SELECT HEX('" + strings.ReplaceAll(nasty, `\`, `\\`) + "') AS v;\n-- the end"
+	// Kubernetes itself expands $(VAR) and $$ in a command; $$ stands for $.
+	got := step(t, b, "nasty", clusterIP(t, b, "first"), strings.ReplaceAll(statement, "$", "$$"))
+	if want := fmt.Sprintf("v\n%X\n", nasty); got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
 }
 
 func keepsTables(t *testing.T, b *bed.Bed) {
