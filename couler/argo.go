@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"sqlflow.org/sqlflow_playground/templates"
 )
 
 // argoStatus is how Argo tells the exit step the workflow's fate.
@@ -11,7 +13,7 @@ const argoStatus = "{{workflow.status}}"
 
 // argo writes an argoproj.io/v1alpha1 Workflow.
 func (w *Workflow) argo(limit int) ([]byte, error) {
-	return w.manifest(argoYAML(), argoStatus, readArgo, limit)
+	return w.manifest(templates.ArgoWorkflow, argoStatus, readArgo, limit)
 }
 
 // argoWorkflow is what argo writes (templates/argo_workflow.yaml), to read it back. Unknown fields are errors.

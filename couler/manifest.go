@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/template"
 
 	"sqlflow.org/sqlflow_playground/couler/quote"
 )
@@ -16,8 +15,8 @@ import (
 const MaxManifest = 1_573_000
 
 // manifest writes the workflow by an engine's template, and reads that back.
-func (w *Workflow) manifest(t *template.Template, status string, read func([]byte) (*Workflow, error), limit int) ([]byte, error) {
-	text, err := w.write(t, status, limit)
+func (w *Workflow) manifest(template, status string, read func([]byte) (*Workflow, error), limit int) ([]byte, error) {
+	text, err := w.write(template, status, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -34,13 +33,13 @@ func (w *Workflow) manifest(t *template.Template, status string, read func([]byt
 // write fills in an engine's template and checks the size of what comes out (a
 // limit of 0 is none). The exit step is told how the workflow ended by the
 // engine's own expression for it, status.
-func (w *Workflow) write(t *template.Template, status string, limit int) ([]byte, error) {
+func (w *Workflow) write(template, status string, limit int) ([]byte, error) {
 	p, err := w.page(status)
 	if err != nil {
 		return nil, err
 	}
 	out := &sheet{limit: limit}
-	text, err := out.fill(t, p)
+	text, err := out.fill(template, out.yaml(), p)
 	if err != nil || !out.full {
 		return text, err
 	}

@@ -7,6 +7,7 @@ import (
 	"text/template"
 
 	"sqlflow.org/sqlflow_playground/couler/quote"
+	"sqlflow.org/sqlflow_playground/templates"
 )
 
 // python writes one program for Python 3.8 or later that needs nothing else but
@@ -30,7 +31,7 @@ func (w *Workflow) python() ([]byte, error) {
 		p.Exit = &pythonStep{Step: w.OnExit, Entry: "exit_entry", EnvName: p.env("EXIT_ENV", w.OnExit, map[string]string{})}
 		p.Functions = append(p.Functions, p.Exit)
 	}
-	return (&sheet{}).fill(pythonText(), p)
+	return (&sheet{}).fill(templates.PythonProgram, pythonFunctions(), p)
 }
 
 // pythonPage is what templates/python_program.py sees of a workflow.

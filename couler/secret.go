@@ -8,6 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"sqlflow.org/sqlflow_playground/couler/quote"
+	"sqlflow.org/sqlflow_playground/templates"
 )
 
 // maxSecret is what Kubernetes takes in one Secret (core/v1 MaxSecretSize).
@@ -100,7 +101,8 @@ func (w *Workflow) SecretManifest() ([]byte, error) {
 	if size > maxSecret {
 		return nil, fmt.Errorf("the steps' credentials and variables take %d bytes, and a secret holds %d", size, maxSecret)
 	}
-	out, err := (&sheet{}).fill(secretYAML(), struct {
+	page := &sheet{}
+	out, err := page.fill(templates.WorkflowSecret, page.yaml(), struct {
 		*Workflow
 		Keys   []string
 		Values map[string]string

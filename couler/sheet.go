@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"sync"
 	"text/template"
 	"time"
 
@@ -22,13 +21,14 @@ type sheet struct {
 	last     *Step // with which it was, if it was a step
 }
 
-// fill writes what a template makes of data.
-func (s *sheet) fill(t *template.Template, data any) ([]byte, error) {
-	t, err := t.Clone()
+// fill writes what one of package templates' makes of data, with the functions that it
+// calls. To read the template each time takes a fraction of a millisecond.
+func (s *sheet) fill(name string, functions template.FuncMap, data any) ([]byte, error) {
+	t, err := templates.Workflow(name, functions)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Funcs(template.FuncMap{"comment": s.comment, "measure": s.measure}).Execute(&s.b, data); err != nil {
+	if err := t.Execute(&s.b, data); err != nil {
 		return nil, fmt.Errorf("fill in the template: %w", err)
 	}
 	s.measure(nil)
@@ -54,27 +54,9 @@ func (s *sheet) comment(text string) string {
 	return line
 }
 
-// The templates, read when they are first needed.
-var (
-	argoYAML   = builtin(templates.ArgoWorkflow, yamlFunctions)
-	tektonYAML = builtin(templates.TektonPipelineRun, yamlFunctions)
-	secretYAML = builtin(templates.WorkflowSecret, yamlFunctions)
-	pythonText = builtin(templates.PythonProgram, pythonFunctions)
-)
-
-func builtin(name string, functions func() template.FuncMap) func() *template.Template {
-	return sync.OnceValue(func() *template.Template {
-		return template.Must(templates.Workflow(name, functions()))
-	})
-}
-
-// yamlFunctions are what the templates of YAML call. Those of a sheet stand here for
-// their names only.
-func yamlFunctions() template.FuncMap {
-	return template.FuncMap{
-		"quote": yamlValue, "seconds": seconds,
-		"comment": (*sheet)(nil).comment, "measure": (*sheet)(nil).measure,
-	}
+// yaml are the functions that the templates of YAML call.
+func (s *sheet) yaml() template.FuncMap {
+	return template.FuncMap{"quote": yamlValue, "seconds": seconds, "comment": s.comment, "measure": s.measure}
 }
 
 // yamlValue writes a value for YAML: a text, a time, or a number. Text of several lines

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"sqlflow.org/sqlflow_playground/templates"
 )
 
 // What stands in templates/tekton_pipelinerun.yaml: the name of a task's only step, and the
@@ -17,7 +19,7 @@ const (
 
 // tekton writes a tekton.dev/v1 PipelineRun.
 func (w *Workflow) tekton(limit int) ([]byte, error) {
-	return w.manifest(tektonYAML(), tektonParam, w.readTekton, limit)
+	return w.manifest(templates.TektonPipelineRun, tektonParam, w.readTekton, limit)
 }
 
 // mounts tells whether any step mounts a volume.
