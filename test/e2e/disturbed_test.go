@@ -14,11 +14,12 @@ import (
 )
 
 // Two clusters that know nothing of each other: one is disturbed, and is waited for most
-// of the time; on the other one a thousand pods only pretend. No other test runs meanwhile.
+// of the time; on the nodes of the other, which only pretend, two thousand databases are
+// measured. No other test runs meanwhile.
 func TestClusters(t *testing.T) {
-	sharedDatabase(t, cluster(t)) // which both need, and which takes an API server
+	sharedDatabase(t, cluster(t)) // which the crowd needs, and which takes an API server
 	t.Run("disturbed", clusterDisturbed)
-	t.Run("fake nodes", onFakeNodes)
+	t.Run("crowd", crowd)
 }
 
 // What the cluster itself suffers, one thing after the other.

@@ -12,7 +12,7 @@ import (
 )
 
 // What needs many databases, but not that pods truly run.
-func onFakeNodes(t *testing.T) {
+func TestOnFakeNodes(t *testing.T) {
 	t.Parallel()
 	b, flags := fakeNodes(t)
 	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })

@@ -13,7 +13,7 @@ import (
 // Four users of two replicas with a short time-out: only who does nothing at all
 // loses the pod. Each begins to use the database when it is there, whatever the
 // others wait for, and so often that a busy machine's pauses do not look like idleness.
-func idle(t *testing.T) {
+func TestIdle(t *testing.T) {
 	t.Parallel()
 	const timeout = 30 * time.Second
 	s := newSite(t)
