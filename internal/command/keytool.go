@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -229,10 +230,15 @@ func printEntries(out io.Writer, all []keytool.Entry, now time.Time) error {
 	return t.Flush()
 }
 
-// withHint adds the advice that an error of the key tool carries.
+// withHint adds the advice that an error of the key tool carries. What no key store could
+// have taken is the command line's fault.
 func withHint(err error) error {
+	wrong := errors.Is(err, keytool.ErrOption) || errors.Is(err, keytool.ErrName)
 	if hint := keytool.Hint(err); hint != "" {
-		return fmt.Errorf("%w\n  %s", err, hint)
+		err = fmt.Errorf("%w\n  %s", err, hint)
+	}
+	if wrong {
+		return &exitError{exitUsage, err}
 	}
 	return err
 }
