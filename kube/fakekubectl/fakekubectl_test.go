@@ -146,6 +146,7 @@ func TestFaults(t *testing.T) {
 		killed bool
 	}{
 		{"fail", "out err", 0, false},
+		{"fail unread", "out err", 0, false},
 		{"fail after", "err", 2, false},
 		{"print", "out", 0, false},
 		{"hang", "", 0, true},

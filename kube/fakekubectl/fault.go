@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,9 +22,12 @@ import (
 type Fault struct {
 	Match string // a regular expression for the arguments, joined by blanks
 	Times int    // how often: 0 is once, negative for ever
-	// Do is one of
+	// Late: before it reads its standard input, it waits until the test says so (Folder.Held).
+	Late bool
+	// Do is nothing, or one of
 	//
 	//	fail        Stdout, Stderr and exit code 1, and nothing is done
+	//	fail unread the same, its standard input unread
 	//	fail after  it is done, but the answer is Stderr and exit code 1
 	//	print       Stdout and exit code 0, and nothing is done
 	//	hang        no answer until SIGTERM; nothing is done
@@ -85,7 +89,9 @@ func useUp(file string, f Fault) error {
 
 func (f *Fault) strike(c *call) error {
 	switch f.Do {
-	case "fail":
+	case "":
+		return c.honest()
+	case "fail", "fail unread":
 		fmt.Fprint(c.stdout, f.Stdout)
 		return failf("%s", f.Stderr)
 	case "fail after":
@@ -117,6 +123,21 @@ func (f *Fault) strike(c *call) error {
 		return f.dieHalf(c)
 	}
 	return fmt.Errorf("a fault that does %q is not known", f.Do)
+}
+
+// hold waits for the test, which opens and closes the other end of a fifo.
+func (s *store) hold() error {
+	file := s.path("held", strconv.Itoa(os.Getpid()))
+	if err := syscall.Mkfifo(file, 0o600); err != nil {
+		return err
+	}
+	fifo, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer fifo.Close()
+	_, err = io.Copy(io.Discard, fifo)
+	return err
 }
 
 // hang outlasts every test.

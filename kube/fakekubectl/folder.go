@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -31,7 +32,7 @@ func New(t testing.TB) *Folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []string{filepath.Dir(f.Kubectl), f.store.path("faults")} {
+	for _, d := range []string{filepath.Dir(f.Kubectl), f.store.path("faults"), f.store.path("held")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -100,6 +101,23 @@ func (f *Folder) Plant(fault Fault) {
 	f.faults++
 	name := filepath.Join("faults", fmt.Sprintf("%04d.json", f.faults))
 	f.locked(func() error { return f.put(name, fault) })
+}
+
+// Held waits until a kubectl runs that is to read late, and returns what has it go on.
+func (f *Folder) Held() (goOn func()) {
+	f.t.Helper()
+	var fifo *os.File
+	f.Eventually("a kubectl is held", func() bool {
+		files, _ := filepath.Glob(f.store.path("held", "*"))
+		for _, file := range files {
+			var err error
+			if fifo, err = os.OpenFile(file, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+				return os.Remove(file) == nil
+			}
+		}
+		return false
+	})
+	return func() { fifo.Close() }
 }
 
 // Planted is how many faults have not happened yet.

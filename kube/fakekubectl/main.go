@@ -110,11 +110,15 @@ func parse(args []string) (*call, error) {
 		return nil, errors.New("no command")
 	}
 	c.verb, c.words = c.words[0], c.words[1:]
-	var err error
+	return c, nil
+}
+
+// read reads standard input, if it is to.
+func (c *call) read() (err error) {
 	if c.flags["filename"] == "-" {
 		c.stdin, err = io.ReadAll(os.Stdin)
 	}
-	return c, err
+	return err
 }
 
 func (c *call) do() error {
@@ -141,6 +145,12 @@ func (c *call) do() error {
 		return c.fake()
 	}
 	f, err := c.store.fault(strings.Join(c.line, " "))
+	if err == nil && f != nil && f.Late {
+		err = c.store.hold()
+	}
+	if err == nil && (f == nil || f.Do != "fail unread") {
+		err = c.read()
+	}
 	if err != nil {
 		return err
 	}
