@@ -101,11 +101,11 @@ func New(o Options) (*Cluster, error) {
 		view: newView(o.PodAddress),
 	}
 	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
-	c.reclaims = &group[playground.User]{run: c.reclaimAll, most: mostPatched}
+	c.reclaims = &group[playground.User]{run: closed(c.reclaimAll), most: mostPatched}
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
-	c.marks = &group[taking]{run: c.markAll, most: mostPatched}
-	c.releases = &group[taking]{run: c.releaseAll, most: mostPatched}
-	c.handings = &group[string]{run: c.handAll, most: mostTogether}
+	c.marks = &group[taking]{run: closed(c.markAll), most: mostPatched}
+	c.releases = &group[taking]{run: closed(c.releaseAll), most: mostPatched}
+	c.handings = &group[string]{run: closed(c.handAll), most: mostTogether}
 	if o.Pool {
 		if err := c.sameForEverybody(); err != nil {
 			return nil, err

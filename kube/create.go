@@ -24,14 +24,20 @@ const retryAfter = 200 * time.Millisecond
 
 // made is what became of one document: a uid or an error.
 type made struct {
-	uid string
-	err error
+	kind, uid string
+	err       error
 }
 
 // create makes all documents with one kubectl. What failed for a passing reason (a quota
 // that two replicas counted at once gives Conflict) is tried a second time.
 func (c *Cluster) create(ctx context.Context, documents []document) []made {
-	all := c.createOnce(ctx, documents)
+	return c.createWith(ctx, documents, nil)
+}
+
+// createWith also makes the documents of more, which is called, at most once, when kubectl
+// is about to read. What became of them is told after the others.
+func (c *Cluster) createWith(ctx context.Context, documents []document, more func() []document) []made {
+	documents, all := c.createOnce(ctx, documents, more)
 	var again []document
 	var at []int
 	for i, m := range all {
@@ -42,7 +48,8 @@ func (c *Cluster) create(ctx context.Context, documents []document) []made {
 	if len(again) == 0 || !sleep(ctx, retryAfter) {
 		return all
 	}
-	for i, m := range c.createOnce(ctx, again) {
+	_, second := c.createOnce(ctx, again, nil)
+	for i, m := range second {
 		all[at[i]] = m
 	}
 	return all
@@ -50,15 +57,21 @@ func (c *Cluster) create(ctx context.Context, documents []document) []made {
 
 // createOnce has kubectl print kind, name and uid of what was made; it goes on after a
 // failure and complains of each on standard error. The documents were checked by a
-// server-side dry run at the start, so kubectl need not fetch the API's schema.
-func (c *Cluster) createOnce(ctx context.Context, documents []document) []made {
-	var stdin bytes.Buffer
-	for _, d := range documents {
-		stdin.Write(d.json)
-		stdin.WriteByte('\n')
+// server-side dry run at the start, so kubectl need not fetch the API's schema. It
+// returns all documents that there were in the end.
+func (c *Cluster) createOnce(ctx context.Context, documents []document, more func() []document) ([]document, []made) {
+	args := []string{"create", "--filename=-", "--validate=false",
+		`--output=jsonpath={.kind} {.metadata.name} {.metadata.uid}{"\n"}`}
+	var out []byte
+	var err error
+	if more == nil {
+		out, err = c.o.Runner.Run(ctx, text(documents), args...)
+	} else {
+		out, err = c.o.Runner.RunLate(ctx, func() []byte {
+			documents = append(documents, more()...)
+			return text(documents)
+		}, args...)
 	}
-	out, err := c.o.Runner.Run(ctx, stdin.Bytes(), "create", "--filename=-", "--validate=false",
-		`--output=jsonpath={.kind} {.metadata.name} {.metadata.uid}{"\n"}`)
 	uids := make(map[string]string)
 	for line := range strings.Lines(string(out)) {
 		if f := strings.Fields(line); len(f) == 3 && strings.HasSuffix(line, "\n") {
@@ -67,13 +80,24 @@ func (c *Cluster) createOnce(ctx context.Context, documents []document) []made {
 	}
 	all := make([]made, len(documents))
 	for i, d := range documents {
+		all[i].kind = d.kind
 		if uid, ok := uids[d.kind+" "+d.name]; ok {
 			all[i].uid = uid
 		} else {
 			all[i].err = d.failure(err)
 		}
 	}
-	return all
+	return documents, all
+}
+
+// text is what kubectl reads.
+func text(documents []document) []byte {
+	var all bytes.Buffer
+	for _, d := range documents {
+		all.Write(d.json)
+		all.WriteByte('\n')
+	}
+	return all.Bytes()
 }
 
 // argument is how kubectl names the object.
@@ -135,24 +159,33 @@ func (c *Cluster) Claim(ctx context.Context, user playground.User, client string
 	return c.claims.do(ctx, claim{user, client, at})
 }
 
-func (c *Cluster) claimAll(ctx context.Context, claims []claim) []error {
-	var documents []document
-	at := make([]int, len(claims))
-	places := make([]string, len(claims))
+func (c *Cluster) claimAll(ctx context.Context, claims []claim, more more[claim]) []error {
+	var at []int // of each claim's document
+	var places []string
 	seen := make(map[playground.User]bool)
-	for i, each := range claims {
-		if seen[each.user] {
-			at[i] = -1 // the same user twice in one batch: the second comes too late
-			continue
+	documents := 0
+	records := func(claims []claim) (all []document) {
+		for _, each := range claims {
+			if seen[each.user] {
+				at, places = append(at, -1), append(places, "") // the same user twice: the second comes too late
+				continue
+			}
+			seen[each.user] = true
+			place := c.pick(each.user)
+			if place == "" {
+				place = each.user.Name()
+			}
+			at, places = append(at, documents), append(places, place)
+			all = append(all, c.lease(each, place))
+			documents++
 		}
-		seen[each.user] = true
-		at[i] = len(documents)
-		if places[i] = c.pick(each.user); places[i] == "" {
-			places[i] = each.user.Name()
-		}
-		documents = append(documents, c.lease(each, places[i]))
+		return all
 	}
-	made := c.create(ctx, documents)
+	made := c.createWith(ctx, records(claims), func() []document {
+		late := more(func(claim) bool { return true })
+		claims = append(claims, late...)
+		return records(late)
+	})
 	errs := make([]error, len(claims))
 	for i, each := range claims {
 		switch {

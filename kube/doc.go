@@ -19,5 +19,6 @@
 //
 // One list and one watch per kind (kubectl get --raw, a JSON event a line) feed a
 // view of what is there; nothing is ever polled. What arrives together is sent
-// together: see group in group.go.
+// together (see group in group.go): the first starts a kubectl at once, and what comes
+// until that reads its standard input goes along.
 package kube

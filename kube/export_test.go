@@ -1,6 +1,12 @@
 package kube
 
-import "time"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/internal/playground"
+)
 
 // Hurry shortens the pauses of c's watches, so that tests of lost watches are short.
 func (c *Cluster) Hurry(silence, stale time.Duration) {
@@ -20,4 +26,35 @@ func Permissions(pool, storage bool) []string {
 		all = append(all, p.verb+" "+p.group+"/"+p.resource)
 	}
 	return all
+}
+
+// Waiting is how many claims and starts wait to be run.
+func (c *Cluster) Waiting() int { return c.claims.length() + c.starts.length() }
+
+func (g *group[T]) length() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.waiting)
+}
+
+// Present counts from now on how many claims and starts wait, or were begun with.
+func (c *Cluster) Present() (count func() int) {
+	var begun atomic.Int64
+	c.claims.run = counting(&begun, c.claims.run)
+	c.starts.run = counting(&begun, c.starts.run)
+	return func() int { return c.Waiting() + int(begun.Load()) }
+}
+
+func counting[T any](begun *atomic.Int64, run func(context.Context, []T, more[T]) []error) func(context.Context, []T, more[T]) []error {
+	return func(ctx context.Context, items []T, more more[T]) []error {
+		begun.Add(int64(len(items)))
+		defer begun.Add(int64(-len(items)))
+		return run(ctx, items, more)
+	}
+}
+
+// VolumeLeaves reports whether it is known that the user's data is being deleted.
+func (c *Cluster) VolumeLeaves(user playground.User) bool {
+	p, _ := c.view.database(user.Name())
+	return p.volume != nil && p.volume.leaving
 }

@@ -1,10 +1,13 @@
 package kube
 
 import (
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // bySignal puts cmd in a process group of its own (kubectl starts credential
@@ -40,4 +43,18 @@ func bySignal(cmd *exec.Cmd, grace time.Duration) (stop func()) {
 			timer.Stop()
 		}
 	}
+}
+
+// narrow makes a pipe as small as it can be and returns how many bytes it holds then; 0
+// if that is not known.
+func narrow(pipe *os.File) (size int) {
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(fd uintptr) { size, err = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, 1) })
+	if err != nil {
+		return 0
+	}
+	return size
 }

@@ -66,8 +66,19 @@ func NewRunner(o RunnerOptions) *Runner {
 // Run runs kubectl with args, gives it stdin, and returns its standard output, also
 // when the error is not nil: some verbs do half of what was asked. The error is an *[Error].
 func (r *Runner) Run(ctx context.Context, stdin []byte, args ...string) (stdout []byte, err error) {
+	return r.collect(ctx, bytes.NewReader(stdin), args)
+}
+
+// RunLate is like Run, but asks for the standard input, which must be JSON objects, only
+// when kubectl reads it; what there is to write may grow until then. It asks once, or
+// never if kubectl ended before, and not after it has returned.
+func (r *Runner) RunLate(ctx context.Context, stdin func() []byte, args ...string) (stdout []byte, err error) {
+	return r.collect(ctx, whenRead(stdin), args)
+}
+
+func (r *Runner) collect(ctx context.Context, stdin io.Reader, args []string) ([]byte, error) {
 	out := &capped{most: mostOutput}
-	err = r.inTurn(ctx, args, func(ctx context.Context) error {
+	err := r.inTurn(ctx, args, func(ctx context.Context) error {
 		return r.start(ctx, stdin, args, func(pipe io.Reader) error {
 			_, err := io.Copy(out, pipe)
 			return err
@@ -136,14 +147,14 @@ func (r *Runner) argv(args []string) []string {
 }
 
 // start runs one kubectl to its end. consume is called with its standard output.
-func (r *Runner) start(ctx context.Context, stdin []byte, args []string, consume func(io.Reader) error) error {
+func (r *Runner) start(ctx context.Context, stdin io.Reader, args []string, consume func(io.Reader) error) error {
 	caller := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	argv := r.argv(args)
 	cmd := exec.CommandContext(ctx, r.o.Path, argv...)
 	cmd.Env = environment(r.o.Environ())
-	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.Stdin = stdin
 	stderr := &capped{most: mostStderr, drop: true}
 	cmd.Stderr = stderr
 	stop := bySignal(cmd, r.o.Grace)

@@ -18,8 +18,9 @@ func (c *Cluster) Start(ctx context.Context, user playground.User) error {
 }
 
 // startAll makes the databases of all users with one kubectl, if none of them needs
-// more: a release taken back, or a look at what is there already.
-func (c *Cluster) startAll(ctx context.Context, users []playground.User) []error {
+// more: a release taken back, or a look at what is there already. Those who come until
+// kubectl reads go along if they need nothing but to be made.
+func (c *Cluster) startAll(ctx context.Context, users []playground.User, more more[playground.User]) []error {
 	errs := make([]error, len(users))
 	homes, err := c.homes(ctx, users)
 	if err != nil {
@@ -29,34 +30,42 @@ func (c *Cluster) startAll(ctx context.Context, users []playground.User) []error
 		return errs
 	}
 	c.moveIn(ctx, homes)
+	var going, counts []int // those with documents, and how many
+	render := func(i int) []document {
+		made, err := c.manifests(users[i], homes[users[i]])
+		if err != nil {
+			errs[i] = refused("the templates do not fit this user: "+err.Error(), nil)
+			return nil
+		}
+		going, counts = append(going, i), append(counts, len(made))
+		return made
+	}
 	var documents []document
-	var going []int // those with documents
-	var counts []int
 	for i, user := range users {
-		h := homes[user]
-		if h.taken || h.err != nil {
+		if h := homes[user]; h.taken || h.err != nil {
 			errs[i] = h.err
 			continue
 		}
-		made, err := c.manifests(user, h)
-		if err != nil {
-			errs[i] = refused("the templates do not fit this user: "+err.Error(), nil)
-			continue
-		}
-		documents = append(documents, made...)
-		going, counts = append(going, i), append(counts, len(made))
+		documents = append(documents, render(i)...)
 	}
 	if len(going) == 0 {
 		return errs
 	}
-	made := c.create(ctx, documents)
+	made := c.createWith(ctx, documents, func() (all []document) {
+		late := more(func(user playground.User) bool { return c.goesAlong(user, homes) })
+		users, errs = append(users, late...), append(errs, make([]error, len(late))...)
+		for i := len(users) - len(late); i < len(users); i++ {
+			all = append(all, render(i)...)
+		}
+		return all
+	})
 	var looking sync.WaitGroup
 	for n, i := range going {
 		mine := make(map[string]error)
-		for k := range counts[n] {
-			mine[documents[k].kind] = made[k].err
+		for _, m := range made[:counts[n]] {
+			mine[m.kind] = m.err
 		}
-		documents, made = documents[counts[n]:], made[counts[n]:]
+		made = made[counts[n]:]
 		looking.Go(func() { errs[i] = c.settle(ctx, users[i], homes[users[i]], mine) })
 	}
 	looking.Wait()
@@ -71,10 +80,11 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 	var unsure []string
 	for _, user := range users {
 		name := user.Name()
-		fresh, isFresh := c.fresh.take(name)
 		p, synced := c.view.database(name)
 		h := &home{place: name}
 		homes[user] = h
+		known, isKnown := c.known(user)
+		c.fresh.take(name)
 		switch {
 		case c.o.Storage != "" && !synced:
 			h.err = &playground.Error{Code: playground.Unavailable, Message: "it is not known at the moment what data the user has"}
@@ -82,10 +92,8 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 			h.err = playground.ErrLeaving
 		case p.unfinishedRelease():
 			h.err = c.finishRelease(ctx, p.record.place, p.pod.version.UID) // first
-		case synced && p.record != nil && p.record.released.IsZero() && p.record.marked.IsZero():
-			h.record, h.place = p.record.version.UID, p.record.place
-		case isFresh && (!synced || p.record == nil):
-			h.record, h.place = fresh.record, fresh.place
+		case isKnown:
+			*h = known
 		default:
 			unsure = append(unsure, name)
 		}
@@ -104,6 +112,33 @@ func (c *Cluster) homes(ctx context.Context, users []playground.User) (map[playg
 		}
 	}
 	return homes, err
+}
+
+// known is the home of user if it can be told without asking the cluster, and nothing is
+// in the way.
+func (c *Cluster) known(user playground.User) (h home, ok bool) {
+	fresh, isFresh := c.fresh.get(user.Name())
+	p, synced := c.view.database(user.Name())
+	switch {
+	case c.o.Storage != "" && !synced, p.volume != nil && p.volume.leaving, p.unfinishedRelease():
+		return home{}, false
+	case synced && p.record != nil && p.record.released.IsZero() && p.record.marked.IsZero():
+		return home{record: p.record.version.UID, place: p.record.place}, true
+	case isFresh && (!synced || p.record == nil):
+		return home{record: fresh.record, place: fresh.place}, true
+	}
+	return home{}, false
+}
+
+// goesAlong adds the home of user to homes if nothing but objects must be made for it.
+func (c *Cluster) goesAlong(user playground.User, homes map[playground.User]*home) bool {
+	h, ok := c.known(user)
+	if !ok || homes[user] != nil || isSpare(h.place) {
+		return false
+	}
+	c.fresh.take(user.Name())
+	homes[user] = &h
+	return true
 }
 
 // volumeFor names the claim that user's pod is to mount, and says whether it must be
