@@ -5,6 +5,8 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -132,5 +134,16 @@ func TestNoPackageHasAnInit(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Without cgo and without the tag gms_pure_go there is no embedded MySQL, and all the
+// rest: what "go install" gives on a machine without a C compiler.
+func TestTheProgramBuildsWithoutItsEngine(t *testing.T) {
+	t.Parallel()
+	vet := exec.CommandContext(t.Context(), "go", "vet", "-tags=", "./internal/embedded")
+	vet.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := vet.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }

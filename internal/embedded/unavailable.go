@@ -53,17 +53,19 @@ func (*Cluster) Start(context.Context, playground.User) error { return errUnavai
 
 func (*Cluster) Touch(context.Context, time.Time, []playground.User) error { return errUnavailable }
 
-func (*Cluster) Mark(context.Context, playground.Database, time.Time) (playground.Database, error) {
-	return playground.Database{}, errUnavailable
+func (*Cluster) Mark(context.Context, playground.Database, time.Time) error {
+	return errUnavailable
 }
 
 func (*Cluster) Release(context.Context, playground.Database, time.Time) error { return errUnavailable }
 
 func (*Cluster) Stop(context.Context, playground.Database) error { return errUnavailable }
 
-func (*Cluster) Remove(context.Context, playground.User) error { return errUnavailable }
+func (*Cluster) Remove(context.Context, playground.User, bool) error { return errUnavailable }
 
 func (*Cluster) Lead(context.Context, time.Duration) (bool, error) { return false, errUnavailable }
+
+func (*Cluster) Resign(context.Context) error { return errUnavailable }
 
 func (*Cluster) Ping(context.Context, string) error { return errUnavailable }
 
