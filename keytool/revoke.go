@@ -193,7 +193,7 @@ type RevocationList struct {
 	// revocations is better than none. What to tell of it is the caller's part.
 	NextUpdate time.Time
 
-	serials map[string]struct{}
+	serials map[string]struct{} // by magnitude, big-endian
 }
 
 // ParseCRL reads one revocation list (RFC 5280 section 5), PEM or DER, that one
@@ -229,7 +229,7 @@ func ParseCRL(data []byte, ca ...*x509.Certificate) (*RevocationList, error) {
 				return nil, fmt.Errorf("%w: critical extension %v of serial %x", ErrCRL, ext.Id, e.SerialNumber)
 			}
 		}
-		l.serials[e.SerialNumber.Text(16)] = struct{}{}
+		l.serials[string(e.SerialNumber.Bytes())] = struct{}{}
 	}
 	return l, nil
 }
@@ -240,7 +240,7 @@ func (l *RevocationList) Revoked(serial *big.Int) bool {
 	if l == nil || serial == nil {
 		return false
 	}
-	_, revoked := l.serials[serial.Text(16)]
+	_, revoked := l.serials[string(serial.Bytes())]
 	return revoked
 }
 
