@@ -273,5 +273,5 @@ func (m *Manager) takeOnTrust(err error, waited bool) bool {
 func (m *Manager) look(e *entry) (Database, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return e.db, e.changed
+	return e.db, e.news()
 }

@@ -110,15 +110,15 @@ type Manager struct {
 type entry struct {
 	user    User
 	db      Database
-	changed chan struct{} // closed and made anew whenever db or op changes
+	changed chan struct{} // closed whenever db or op changes; nil while nobody waits for that
 	op      *operation    // what is in flight, if anything
 	place   place
 
 	answered string    // the pod (UID) that answered a query
 	ready    bool      // this Manager saw the pod ready, or answered for it
+	dirty    bool      // beat is not in the cluster yet
 	beat     time.Time // last use by a request: heart beat or create
 	seen     time.Time // last sign of use in MySQL
-	dirty    bool      // beat is not in the cluster yet
 	asked    time.Time // when MySQL was asked about its use
 	activity *Activity // and what it said
 
@@ -128,10 +128,20 @@ type entry struct {
 	backoff time.Duration
 }
 
+// news gives a channel that is closed at the next change of e. Manager.mu is held.
+func (e *entry) news() <-chan struct{} {
+	if e.changed == nil {
+		e.changed = make(chan struct{})
+	}
+	return e.changed
+}
+
 // tell wakes all who wait for news of e. Manager.mu is held.
 func (e *entry) tell() {
-	close(e.changed)
-	e.changed = make(chan struct{})
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
+	}
 }
 
 // NewManager returns a Manager that works once Run runs.
@@ -293,7 +303,7 @@ func (m *Manager) observe(db Database, turn int) {
 
 // enter makes an entry for user. m.mu is held.
 func (m *Manager) enter(user User) *entry {
-	e := &entry{user: user, db: Database{User: user}, changed: make(chan struct{})}
+	e := &entry{user: user, db: Database{User: user}}
 	m.users[user] = e
 	close(m.entered)
 	m.entered = make(chan struct{})

@@ -119,7 +119,7 @@ func (b *bringing) place(ctx context.Context) error {
 	}
 	for reclaimed := false; ; {
 		m.mu.Lock()
-		phase, changed := e.db.Phase, e.changed
+		phase, changed := e.db.Phase, e.news()
 		told := e.place.record != b.before && e.place.phase == phase
 		known := told && (e.place.held || e.place.turn > 0)
 		var full error

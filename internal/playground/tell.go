@@ -30,7 +30,7 @@ func (m *Manager) Follow(user User) (Status, <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.users[user]; ok {
-		return m.status(e), e.changed
+		return m.status(e), e.news()
 	}
 	return m.absent(user), m.entered
 }
