@@ -1,12 +1,12 @@
 # The playground server: an empty image with two static binaries.
 #
-#   make build
+#   make lean
 #   mkdir -p bin && cp "$(command -v kubectl)" bin/kubectl
 #   docker build -t sqlflow/playground:latest .
 #
-# "make lean" instead of "make build" leaves out the MySQL of demo and of
-# --backend=embedded: the program has 21 MB instead of 66, and the server takes some
-# 20 MB of memory less.
+# "make lean" leaves out the MySQL of demo and of --backend=embedded, which a server beside
+# a cluster does not need: the program has 21 MB instead of 66, and takes some 20 MB of
+# memory less.
 #
 # The kubectl must be static, as the released ones are, and at most one minor version
 # away from the cluster's.

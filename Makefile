@@ -6,8 +6,9 @@ GO      ?= go
 TAGS    := gms_pure_go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+OUTPUT  ?= sqlflow_playground
 # The binary is static, so that it runs in an empty container image.
-BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)'
+BUILD   := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(OUTPUT)
 # RACE=1 runs the tests under the race detector, which needs a C compiler.
 ifdef RACE
 TEST    := CGO_ENABLED=1 $(GO) test -race -tags $(TAGS)
@@ -25,11 +26,11 @@ help: ## List the targets.
 
 .PHONY: build
 build: ## Build ./sqlflow_playground, a static binary.
-	$(BUILD) -o sqlflow_playground .
+	$(BUILD) -tags $(TAGS) .
 
 .PHONY: lean
 lean: ## Build it without the embedded MySQL, which only demo needs: a third of the size.
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o sqlflow_playground .
+	$(BUILD) .
 
 .PHONY: run
 run: build ## Serve https://localhost:50052 on the embedded MySQL; needs no cluster.

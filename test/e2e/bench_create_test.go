@@ -77,7 +77,7 @@ type contest struct {
 
 func newContest(t *testing.T, newSite func() *site, templateDir string, tornado bool, flags ...string) *contest {
 	t.Helper()
-	c := &contest{ours: newSite().serve(t, flags...), hand: newSite(), set: templateSet(t, templateDir)}
+	c := &contest{ours: newSite().serveAsInTheImage(t, flags...), hand: newSite(), set: templateSet(t, templateDir)}
 	if tornado {
 		s := newSite()
 		s.makeKeys(t)

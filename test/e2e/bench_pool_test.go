@@ -9,7 +9,7 @@ import (
 // measurePool takes databases that were made ahead.
 func measurePool(t *testing.T, p *performance, _ bool) {
 	const rounds, rushes = 7, 5
-	c := &contest{ours: newSite(t).serve(t, fmt.Sprintf("--pool=%d", eight))}
+	c := &contest{ours: newSite(t).serveAsInTheImage(t, fmt.Sprintf("--pool=%d", eight))}
 	one := comparison{what: "create_db of a new user, warm: from the pool, on a real node", unit: inSeconds, peer: p.one, goals: []goal{atMost(0.4)}}
 	for range rounds {
 		c.ours.quietPool(t, eight)

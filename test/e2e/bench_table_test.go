@@ -190,6 +190,7 @@ const performanceHead = `# How fast it is
 machine, on which the server, its clients, the cluster and what is measured beside it share all cores:
 
 %s
+* **sqlflow_playground**: the program of ` + "`make lean`" + `, which the [Dockerfile](../Dockerfile)'s image has.
 * **floor**: what no server can beat. For databases, ` + "`kubectl create`" + ` and then ` + "`kubectl wait`" + ` of the same pod
   and service by hand; for requests, a bare ` + "`net/http`" + ` handler behind mutual TLS with the same certificates
   and settings ([test/cmd/bare](../test/cmd/bare)).

@@ -38,6 +38,13 @@ func TestPerformance(t *testing.T) {
 	}
 }
 
+// serveAsInTheImage starts the server that is measured: the one that runs beside a cluster.
+func (s *site) serveAsInTheImage(t *testing.T, flags ...string) *server {
+	t.Helper()
+	s.program = imageProgram(t)
+	return s.serve(t, flags...)
+}
+
 // beatClients is how many clients beat at once where that is measured.
 const beatClients = 16
 
@@ -46,7 +53,7 @@ func measureBeats(t *testing.T, p *performance, tornado bool) {
 	s := newSite(t)
 	s.makeKeys(t)
 	s.keytool(t, "client", beatUser)
-	ours := s.serve(t)
+	ours := s.serveAsInTheImage(t)
 	ours.database(t, beatUser)
 	bare := s.bare(t)
 	names, targets := []string{"sqlflow_playground", "bare handler"}, []target{ours.target(t), bare.target(t)}

@@ -105,7 +105,7 @@ func (s *site) loadServerImage(t *testing.T) {
 	stop := startDockerd(t, dir)
 	defer stop()
 	for name, from := range map[string]string{
-		"Dockerfile": "../../Dockerfile", "sqlflow_playground": s.program, "bin/kubectl": s.KubectlPath(),
+		"Dockerfile": "../../Dockerfile", "sqlflow_playground": imageProgram(t), "bin/kubectl": s.KubectlPath(),
 	} {
 		if err := copyFile(path("context/"+name), from); err != nil {
 			t.Fatal(err)

@@ -26,22 +26,40 @@ type site struct {
 	servers    int    // started on it
 }
 
-// program builds the server as it is shipped: static and alone in one file. Where make
-// has just built it, that costs nothing.
+// program builds the server with all that it can do. Where make has just built it, that
+// costs nothing.
 func program(t *testing.T) string {
 	t.Helper()
 	return once(t, "build the server", func() (string, func(context.Context) error, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // cold, all is compiled
-		defer cancel()
 		root, err := filepath.Abs("../..")
 		if err != nil {
 			return "", nil, err
 		}
-		if out, err := exec.CommandContext(ctx, "make", "-C", root, "build").CombinedOutput(); err != nil {
-			return "", nil, fmt.Errorf("%w\n%s", err, out)
-		}
-		return filepath.Join(root, "sqlflow_playground"), nil, nil
+		return filepath.Join(root, "sqlflow_playground"), nil, makeTarget("build")
 	})
+}
+
+// imageProgram builds the server as the image has it, without an embedded MySQL.
+func imageProgram(t *testing.T) string {
+	t.Helper()
+	return once(t, "build the image's server", func() (string, func(context.Context) error, error) {
+		dir, err := os.MkdirTemp("", "sqlflow_playground")
+		if err != nil {
+			return "", nil, err
+		}
+		path := filepath.Join(dir, "sqlflow_playground")
+		return path, func(context.Context) error { return os.RemoveAll(dir) }, makeTarget("lean", "OUTPUT="+path)
+	})
+}
+
+// makeTarget makes something of the Makefile.
+func makeTarget(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute) // cold, all is compiled
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "make", append([]string{"--directory=../.."}, args...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("make %s: %w\n%s", args[0], err, out)
+	}
+	return nil
 }
 
 // newSite makes a playground on the real cluster. It goes with the test.
