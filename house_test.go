@@ -138,12 +138,23 @@ func TestNoPackageHasAnInit(t *testing.T) {
 }
 
 // Without cgo and without the tag gms_pure_go there is no embedded MySQL, and all the
-// rest: what "go install" gives on a machine without a C compiler.
+// rest: "make lean", and "go install" on a machine without a C compiler.
 func TestTheProgramBuildsWithoutItsEngine(t *testing.T) {
 	t.Parallel()
-	vet := exec.CommandContext(t.Context(), "go", "vet", "-tags=", "./internal/embedded")
-	vet.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := vet.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	dir := t.TempDir()
+	program := filepath.Join(dir, "sqlflow_playground")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-tags=", "-o", program, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	demo := exec.CommandContext(t.Context(), program, "demo")
+	demo.Dir = dir
+	out, err := demo.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "without the embedded MySQL: build it with make") {
+		t.Errorf("demo: %v\n%s", err, out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "key_store")); len(left) > 0 {
+		t.Errorf("demo refused, and left %v", left)
 	}
 }

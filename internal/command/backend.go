@@ -20,11 +20,13 @@ type backend struct {
 	close    func()
 }
 
+var errNoEngine = errors.New("this program was built without the embedded MySQL: build it with make, or with -tags gms_pure_go")
+
 // newBackend makes the backend that --backend names, and checks that it works.
 func newBackend(ctx context.Context, s *settings, log *logrus.Logger, recorder *metrics.Recorder) (*backend, error) {
 	if s.backend == backendEmbedded {
 		if !embedded.Available {
-			return nil, errors.New("this program was built without the embedded MySQL: build it with make, or with -tags gms_pure_go")
+			return nil, errNoEngine
 		}
 		c := embedded.New(embedded.Options{Log: log})
 		return &backend{

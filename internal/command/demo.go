@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sqlflow.org/sqlflow_playground/internal/embedded"
 	"sqlflow.org/sqlflow_playground/internal/playground"
 	"sqlflow.org/sqlflow_playground/keytool"
 )
@@ -43,6 +44,9 @@ are in memory: they end with it.`,
 }
 
 func demo(ctx context.Context, out, errs io.Writer, s *settings, dir string) error {
+	if !embedded.Available {
+		return errNoEngine
+	}
 	store := &keytool.Store{Dir: dir}
 	if err := demoKeys(out, store, s.port); err != nil {
 		return withHint(err)
