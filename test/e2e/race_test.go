@@ -23,7 +23,7 @@ func TestRaceOfBeatAndReaper(t *testing.T) {
 	t.Parallel()
 	r := newRaceTrack(t, newSite(t), 10*time.Second)
 	r.answers = works
-	kept, back := r.run(t, 4, 20)
+	kept, back := r.run(t, 4, 12)
 	record(t, "5", "a heart beat at one replica while either reaps, MariaDB in the pods: afterwards the database answers at its address",
 		fmt.Sprintf("%d races, %d kept the pod, %d came back, 0 lost", kept+back, kept, back), "0 lost")
 }
