@@ -220,6 +220,7 @@ func (m *Manager) idle() []*entry {
 		case e.op != nil || e.db.Record == (Version{}):
 		case e.db.Phase == Leaving: // it is taken already
 		case e.db.Phase == Starting && now.Sub(e.db.PodSince) < m.options.StartLimit: // somebody waits, perhaps at another replica
+		case e.db.Phase == Missing && since < m.options.StartLimit: // and that one may be about to make the pod
 		case e.db.Phase == Released:
 			if now.Sub(latest(e.db.ReleasedAt, e.beat)) >= m.options.KeepAddress {
 				all = append(all, e)

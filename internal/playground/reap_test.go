@@ -79,3 +79,38 @@ func TestAPodThatIsComingUpIsNotReaped(t *testing.T) {
 		}
 	})
 }
+
+// busyCluster takes long to make a pod, and counts the marks.
+type busyCluster struct {
+	*fakeCluster
+	takes time.Duration
+	marks atomic.Int64
+}
+
+func (c *busyCluster) Start(ctx context.Context, user playground.User) error {
+	time.Sleep(c.takes)
+	return c.fakeCluster.Start(ctx, user)
+}
+
+func (c *busyCluster) Mark(ctx context.Context, db playground.Database, at time.Time) error {
+	c.marks.Add(1)
+	return c.fakeCluster.Mark(ctx, db, at)
+}
+
+// Nor is a record whose pod is still to be made, by a replica that has much to do: its
+// user was told that there will be a database.
+func TestARecordWhosePodIsStillToBeMadeIsNotReaped(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := &busyCluster{fakeCluster: newFakeCluster(), takes: 25 * time.Second}
+		impatient := func(o *playground.Options) {
+			o.IdleTimeout, o.MaxIdle, o.CreateTimeout, o.FlushInterval = 10*time.Second, 10*time.Second, time.Minute, time.Second
+		}
+		run(t, "a", c, &fakeProber{}, impatient)
+		b := run(t, "b", c, &fakeProber{}, impatient)
+		begun := time.Now()
+		mustCreate(t, b, "ann")
+		if took, marks := time.Since(begun), c.marks.Load(); took > 30*time.Second || marks > 0 {
+			t.Errorf("it took %v, and it was marked %d times, want never", took, marks)
+		}
+	})
+}
