@@ -196,32 +196,6 @@ func (m *MySQL) ask(ctx context.Context, e *entry, address, query string) (rows 
 	}
 }
 
-// dial connects, and marks errors that mean that the address cannot be reached.
-func (m *MySQL) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	dial := m.Dial
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
-	began := time.Now()
-	dialCtx, cancel := context.WithTimeout(ctx, or(m.DialTimeout, defaultDialTimeout))
-	defer cancel()
-	conn, err := dial(dialCtx, network, address)
-	if err == nil {
-		return conn, nil
-	}
-	// A caller that gave up at once learnt nothing about the network.
-	patient := context.Cause(ctx) == nil ||
-		errors.Is(context.Cause(ctx), context.DeadlineExceeded) && time.Since(began) >= leastPatience
-	if patient && Unreachable(err) {
-		return nil, fmt.Errorf("%w: %w", playground.ErrUnreachable, err)
-	}
-	return nil, err
-}
-
-// leastPatience is how long a dial must have tried before a caller's own deadline
-// counts as the network's silence. One lost SYN is repeated after a second.
-const leastPatience = 500 * time.Millisecond
-
 func (m *MySQL) now() time.Time {
 	if m.Now != nil {
 		return m.Now()
