@@ -12,7 +12,7 @@ import (
 
 // dialAgain is how long a connect may hang before another one is begun beside it. On
 // one network a connect takes milliseconds.
-const dialAgain = 200 * time.Millisecond
+const dialAgain = 100 * time.Millisecond
 
 // leastPatience is how long a dial must have tried before a caller's own deadline
 // counts as the network's silence. One lost SYN is repeated after a second.

@@ -72,7 +72,7 @@ func TestOfTwoConnectsOneIsKept(t *testing.T) {
 		var mu sync.Mutex
 		var made []*tracked
 		p := probe.MySQL{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			time.Sleep(time.Until(begun.Add(300 * time.Millisecond))) // both arrive at once
+			time.Sleep(time.Until(begun.Add(150 * time.Millisecond))) // both arrive at once
 			client, server := net.Pipe()
 			go func() { _, _ = server.Write([]byte("no MySQL")); _ = server.Close() }()
 			conn := &tracked{Conn: client}
