@@ -2,6 +2,8 @@ package bed_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,19 +102,24 @@ func matching(text, pattern string) (kept []string) {
 	return kept
 }
 
-// compare says what the cluster left behind.
+// compare waits until the cluster has left nothing behind; a process that was just killed
+// may take a moment to end.
 func compare(t *testing.T, before map[string][]string) {
 	t.Helper()
-	for name, now := range traces(t) {
-		for _, entry := range now {
-			if !slices.Contains(before[name], entry) {
-				t.Errorf("left behind in %s: %s", name, entry)
+	eventually(t, "no trace is left", func() error {
+		var errs []error
+		for name, now := range traces(t) {
+			for _, entry := range now {
+				if !slices.Contains(before[name], entry) {
+					errs = append(errs, fmt.Errorf("left behind in %s: %s", name, entry))
+				}
+			}
+			for _, entry := range before[name] {
+				if !slices.Contains(now, entry) {
+					errs = append(errs, fmt.Errorf("gone from %s: %s", name, entry))
+				}
 			}
 		}
-		for _, entry := range before[name] {
-			if !slices.Contains(now, entry) {
-				t.Errorf("gone from %s: %s", name, entry)
-			}
-		}
-	}
+		return errors.Join(errs...)
+	})
 }
