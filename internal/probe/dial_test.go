@@ -22,26 +22,49 @@ type tracked struct {
 
 func (c *tracked) Close() error { c.closed.Store(true); return c.Conn.Close() }
 
+// network makes connections to a server that is no MySQL, and remembers them.
+type network struct {
+	mu   sync.Mutex
+	made []*tracked
+}
+
+func (n *network) connect() (net.Conn, error) {
+	client, server := net.Pipe()
+	go func() { _, _ = server.Write([]byte("no MySQL")); _ = server.Close() }()
+	conn := &tracked{Conn: client}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.made = append(n.made, conn)
+	return conn, nil
+}
+
+// allClosed says how many connections were made, of which none may be open still.
+func (n *network) allClosed(t *testing.T) int {
+	t.Helper()
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, conn := range n.made {
+		if !conn.closed.Load() {
+			t.Errorf("connection %d of %d was left open", i+1, len(n.made))
+		}
+	}
+	return len(n.made)
+}
+
 // A connect that began before the way to a service was there never arrives, as those
 // of a kube-proxy that is a moment late do not; one that begins afterwards does.
 func TestAConnectThatIsLostIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		var mu sync.Mutex
-		var made []*tracked
+		var n network
 		p := probe.MySQL{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if time.Since(begun) < 500*time.Millisecond {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}
-			client, server := net.Pipe()
-			go func() { _, _ = server.Write([]byte("no MySQL")); _ = server.Close() }()
-			conn := &tracked{Conn: client}
-			mu.Lock()
-			defer mu.Unlock()
-			made = append(made, conn)
-			return conn, nil
+			return n.connect()
 		}}
 		err := p.Ping(t.Context(), "198.51.100.1:3306")
 		if err == nil || errors.Is(err, playground.ErrUnreachable) {
@@ -50,16 +73,8 @@ func TestAConnectThatIsLostIsNotWaitedFor(t *testing.T) {
 		if took := time.Since(begun); took > time.Second {
 			t.Errorf("connected after %s", took)
 		}
-		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		if len(made) == 0 {
+		if n.allClosed(t) == 0 {
 			t.Error("no connection was made")
-		}
-		for i, conn := range made {
-			if !conn.closed.Load() {
-				t.Errorf("connection %d of %d was left open", i+1, len(made))
-			}
 		}
 	})
 }
@@ -69,29 +84,14 @@ func TestOfTwoConnectsOneIsKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()
-		var mu sync.Mutex
-		var made []*tracked
+		var n network
 		p := probe.MySQL{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			time.Sleep(time.Until(begun.Add(150 * time.Millisecond))) // both arrive at once
-			client, server := net.Pipe()
-			go func() { _, _ = server.Write([]byte("no MySQL")); _ = server.Close() }()
-			conn := &tracked{Conn: client}
-			mu.Lock()
-			defer mu.Unlock()
-			made = append(made, conn)
-			return conn, nil
+			return n.connect()
 		}}
 		_ = p.Ping(t.Context(), "198.51.100.1:3306")
-		synctest.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		for i, conn := range made {
-			if !conn.closed.Load() {
-				t.Errorf("connection %d of %d was left open", i+1, len(made))
-			}
-		}
-		if len(made) != 2 {
-			t.Errorf("%d connections were made, want two", len(made))
+		if made := n.allClosed(t); made != 2 {
+			t.Errorf("%d connections were made, want two", made)
 		}
 	})
 }
