@@ -177,11 +177,21 @@ func (b *bed) status(user playground.User, status string) {
 
 func (b *bed) podStatus(pod, status string) {
 	b.t.Helper()
-	if b.fake != nil {
-		b.fake.Status(pod, status)
-		return
+	b.podsStatus(status, pod)
+}
+
+// podsStatus is what the kubelet would say of all these pods.
+func (b *bed) podsStatus(status string, pods ...string) {
+	b.t.Helper()
+	switch {
+	case b.fake != nil:
+		for _, pod := range pods {
+			b.fake.Status(pod, status)
+		}
+	case len(pods) > 0:
+		args := append([]string{"patch", "pod"}, pods...)
+		b.kubectl(append(args, "--subresource=status", "--type=merge", "--patch={\"status\":"+status+"}")...)
 	}
-	b.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", "--patch={\"status\":"+status+"}")
 }
 
 // listed are the names of the objects that a selector finds.
@@ -240,6 +250,20 @@ func (b *bed) object(resource, name string) map[string]any {
 		}
 	}
 	return o
+}
+
+// objects are all of a resource, by name.
+func (b *bed) objects(resource string) map[string]map[string]any {
+	b.t.Helper()
+	var list struct{ Items []map[string]any }
+	if err := json.Unmarshal([]byte(b.kubectl("get", resource, "--output=json")), &list); err != nil {
+		b.t.Fatal(err)
+	}
+	all := make(map[string]map[string]any)
+	for _, o := range list.Items {
+		all[o["metadata"].(map[string]any)["name"].(string)] = o
+	}
+	return all
 }
 
 // put creates any object.

@@ -1,10 +1,7 @@
 package kube
 
 import (
-	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"sync"
@@ -73,6 +70,7 @@ type Cluster struct {
 	timing     timing
 	view       *view
 	claims     *group[claim]
+	reads      *group[reading]
 	fresh      fresh
 	reclaims   *group[playground.User]
 	starts     *group[playground.User]
@@ -101,6 +99,7 @@ func New(o Options) (*Cluster, error) {
 		view: newView(o.PodAddress),
 	}
 	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
+	c.reads = &group[reading]{run: closed(c.readAll), most: o.mostRead()}
 	c.reclaims = &group[playground.User]{run: closed(c.reclaimAll), most: mostPatched}
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
 	c.marks = &group[taking]{run: closed(c.markAll), most: mostPatched}
@@ -184,100 +183,6 @@ func (c *Cluster) tellOnce(uid, format string, args ...any) {
 	}
 	c.told.ids[uid] = true
 	c.o.Log.Warnf(format, args...)
-}
-
-// Get reads the objects of user past the view.
-func (c *Cluster) Get(ctx context.Context, user playground.User) (playground.Database, error) {
-	f, err := c.read(ctx, user)
-	if err != nil {
-		return playground.Database{}, outOfReach(err)
-	}
-	db := c.view.compose(user.Name(), f.ours(c, user))
-	db.User = user
-	return db, nil
-}
-
-// found are the objects of a database as they are now, whoever made them.
-type found struct{ lease, service, pod, volume *object }
-
-// read gets the objects of user. Where they stand is in the record: the view mostly
-// knows it, and where it was wrong they are read once more.
-func (c *Cluster) read(ctx context.Context, user playground.User) (found, error) {
-	name := user.Name()
-	place := c.placeOf(user)
-	f, err := c.readAt(ctx, name, place)
-	if err != nil || !c.isOurs(f.lease, user) {
-		return f, err
-	}
-	if is := recordOf(f.lease, user).place; is != place {
-		return c.readAt(ctx, name, is)
-	}
-	return f, nil
-}
-
-// placeOf is where the database of user stands as far as is known here.
-func (c *Cluster) placeOf(user playground.User) string {
-	if p, _ := c.view.database(user.Name()); p.record != nil {
-		return p.record.place
-	}
-	if h, ok := c.fresh.get(user.Name()); ok {
-		return h.place
-	}
-	return user.Name()
-}
-
-// readAt gets them in an order that cannot show a pod gone and its release not yet.
-func (c *Cluster) readAt(ctx context.Context, name, place string) (found, error) {
-	args := []string{"get", "pod/" + place, "service/" + place}
-	if c.o.Storage != "" {
-		args = append(args, "persistentvolumeclaim/"+place)
-	}
-	text, err := c.o.Runner.Run(ctx, nil, append(args, leaseArgument+name, "--namespace="+c.o.Namespace, "--ignore-not-found", "--output=json")...)
-	if err != nil {
-		return found{}, fmt.Errorf("read the objects of %s: %w", name, err)
-	}
-	all, err := decodeObjects(bytes.NewReader(text))
-	if err != nil {
-		return found{}, fmt.Errorf("read the objects of %s: %w", name, err)
-	}
-	var f found
-	for _, o := range all {
-		switch {
-		case o.Kind == "Lease" && o.Metadata.Name == name:
-			f.lease = o
-		case o.Metadata.Name != place:
-		case o.Kind == "Pod":
-			f.pod = o
-		case o.Kind == "Service":
-			f.service = o
-		case o.Kind == "PersistentVolumeClaim":
-			f.volume = o
-		}
-	}
-	return f, nil
-}
-
-// leaseArgument names a Lease on kubectl's command line, whatever other API group has leases too.
-const leaseArgument = "leases.coordination.k8s.io/"
-
-// ours keeps of f what belongs to user.
-func (f found) ours(c *Cluster, user playground.User) pieces {
-	var p pieces
-	if c.isOurs(f.lease, user) {
-		p.record = recordOf(f.lease, user)
-	}
-	if c.isOurs(f.service, user) {
-		p.service = serviceOf(f.service, user)
-	}
-	if c.isOurs(f.pod, user) || p.service != nil && c.isOurs(f.pod, "") {
-		p.pod = c.keepPod(f.pod, user).pod
-	}
-	if c.isOurs(f.volume, user) || p.service != nil && c.isOurs(f.volume, "") {
-		p.volume = volumeOf(f.volume, user)
-	} else if known, _ := c.view.database(user.Name()); known.volume != nil {
-		p.volume = known.volume // one from the pool, under a name of its own
-	}
-	return p
 }
 
 // isOurs compares label and raw id.

@@ -53,6 +53,7 @@ func TestFakeSpeaksAsKubectlDoes(t *testing.T) {
 		{"", []string{"get", "pod/zz", "--output=json"}},
 		{"", []string{"get", "pod/zz", "service/zz", "leases.coordination.k8s.io/zz", "--ignore-not-found", "--output=json"}},
 		{"", []string{"get", "pods", "--output=name"}},
+		{"", []string{"get", "services", "--output=json"}},
 		{"", []string{"get", "--raw", "/api/v1/namespaces/NS/pods/zz"}},
 		{"", []string{"get", "--raw", "/apis/coordination.k8s.io/v1/namespaces/NS/leases/zz"}},
 		{stubA + stubZ, patch(`{"metadata":{"annotations":{"x":"y"}}}`, "--output=name")},

@@ -28,8 +28,8 @@ func Permissions(pool, storage bool) []string {
 	return all
 }
 
-// Waiting is how many claims and starts wait to be run.
-func (c *Cluster) Waiting() int { return c.claims.length() + c.starts.length() }
+// Waiting is how many claims, starts and reads wait to be run.
+func (c *Cluster) Waiting() int { return c.claims.length() + c.starts.length() + c.reads.length() }
 
 func (g *group[T]) length() int {
 	g.mu.Lock()

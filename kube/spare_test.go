@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -50,11 +51,13 @@ func (w *watched) spares(c *kube.Cluster, want playground.Spares) {
 func (b *bed) stock(c *kube.Cluster, w *watched, n int) []string {
 	b.t.Helper()
 	w.until("the first list", func() bool { return w.synced > 0 })
+	ready := make(map[string]bool)
 	for {
 		must(b.t, c.Restock(b.t.Context(), n, 0))
 		names := b.listed("pods", spareSelector)
+		b.podsStatus(readyStatus, slices.DeleteFunc(slices.Clone(names), func(name string) bool { return ready[name] })...)
 		for _, name := range names {
-			b.podStatus(name, readyStatus)
+			ready[name] = true
 		}
 		w.spares(c, playground.Spares{Ready: len(names)})
 		if len(names) == n {
@@ -66,29 +69,53 @@ func (b *bed) stock(c *kube.Cluster, w *watched, n int) []string {
 // place is where the user's record says that the database is.
 func (b *bed) place(user playground.User) string {
 	b.t.Helper()
-	place, _ := b.object("leases", user.Name())["metadata"].(map[string]any)["annotations"].(map[string]any)["sqlflow.org/service"].(string)
-	return place
+	return note(b.object("leases", user.Name()), "sqlflow.org/service")
+}
+
+// note is an annotation of an object.
+func note(o map[string]any, key string) string {
+	meta, _ := o["metadata"].(map[string]any)
+	notes, _ := meta["annotations"].(map[string]any)
+	value, _ := notes[key].(string)
+	return value
 }
 
 // handedOver waits until everything at the place says whose it is.
 func (b *bed) handedOver(place string, user playground.User, resources ...string) {
 	b.t.Helper()
+	b.allHandedOver(map[string]playground.User{place: user}, resources...)
+}
+
+// allHandedOver waits until everything at these places says whose it is.
+func (b *bed) allHandedOver(owners map[string]playground.User, resources ...string) {
+	b.t.Helper()
 	late := time.Now().Add(15 * time.Second)
 	for _, resource := range resources {
 		for {
-			o := b.object(resource, place)
-			meta, _ := o["metadata"].(map[string]any)
-			notes, _ := meta["annotations"].(map[string]any)
-			labels, _ := meta["labels"].(map[string]any)
-			_, owned := meta["ownerReferences"]
-			if notes["sqlflow.org/user"] == string(user) && labels["sqlflow.org/pool"] == "taken" && owned == (resource != "persistentvolumeclaims") {
+			left := b.notHandedOver(owners, resource)
+			if left == "" {
 				break
 			}
 			if time.Now().After(late) {
-				b.t.Fatalf("%s of %v was never handed over: %v", resource, user, o)
+				b.t.Fatalf("some of the %s were never handed over: %s", resource, left)
 			}
 		}
 	}
+}
+
+func (b *bed) notHandedOver(owners map[string]playground.User, resource string) (left string) {
+	b.t.Helper()
+	all := b.objects(resource)
+	for place, user := range owners {
+		o := all[place]
+		meta, _ := o["metadata"].(map[string]any)
+		labels, _ := meta["labels"].(map[string]any)
+		_, owned := meta["ownerReferences"]
+		if note(o, "sqlflow.org/user") != string(user) || labels["sqlflow.org/pool"] != "taken" || owned != (resource != "persistentvolumeclaims") {
+			left += fmt.Sprintf("%v: %v\n", user, o)
+		}
+	}
+	return left
 }
 
 func TestASpareIsTakenAndIsADatabaseLikeAnyOther(t *testing.T) {
@@ -201,34 +228,29 @@ func TestNobodySharesASpare(t *testing.T) {
 			})
 		}
 		all.Wait()
-		owners := make(map[string]playground.User)
-		fromPool := 0
+		owners, fromPool := make(map[string]playground.User), make(map[string]playground.User)
+		leases, services := b.objects("leases"), b.objects("services")
 		for i, err := range errs {
 			must(t, err)
 			user := playground.User(fmt.Sprintf("student-%d", i))
-			place := b.place(user)
+			place := note(leases[user.Name()], "sqlflow.org/service")
 			if place == "" {
 				place = user.Name()
 			} else if place != user.Name() {
-				fromPool++
+				fromPool[place] = user
 			}
 			if other, taken := owners[place]; taken {
 				t.Errorf("%v and %v share %s", user, other, place)
 			}
 			owners[place] = user
-			notes := b.object("services", place)["metadata"].(map[string]any)["annotations"].(map[string]any)
-			if notes["sqlflow.org/user"] != string(user) {
-				t.Errorf("the service of %v is that of %v", user, notes["sqlflow.org/user"])
+			if owner := note(services[place], "sqlflow.org/user"); owner != string(user) {
+				t.Errorf("the service of %v is that of %v", user, owner)
 			}
 		}
-		if left := len(b.listed("services", spareSelector)); fromPool < spares*2/3 || fromPool+left != spares {
-			t.Errorf("of %d spares %d were taken, and %d are left", spares, fromPool, left)
+		if left := len(b.listed("services", spareSelector)); len(fromPool) < spares*2/3 || len(fromPool)+left != spares {
+			t.Errorf("of %d spares %d were taken, and %d are left", spares, len(fromPool), left)
 		}
-		for place, user := range owners {
-			if place != user.Name() {
-				b.handedOver(place, user, "pods")
-			}
-		}
+		b.allHandedOver(fromPool, "pods")
 	})
 }
 

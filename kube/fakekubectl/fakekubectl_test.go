@@ -189,12 +189,12 @@ func TestFaultsComeInOrderAndAsOftenAsPlanted(t *testing.T) {
 	f.Plant(fakekubectl.Fault{Match: "pods", Do: "fail", Stderr: "first", Times: 2})
 	f.Plant(fakekubectl.Fault{Match: "pods", Do: "fail", Stderr: "second", Times: -1})
 	for _, want := range []string{"first", "first", "second", "second"} {
-		if got := run(t, f, "", "get", "pods"); got != want {
+		if got := run(t, f, "", "get", "pods", "--output=name"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	f.Mend()
-	if got := run(t, f, "", "get", "pods"); got != "" {
+	if got := run(t, f, "", "get", "pods", "--output=name"); got != "" {
 		t.Errorf("got %s", got)
 	}
 }

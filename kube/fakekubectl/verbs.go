@@ -55,7 +55,7 @@ func (c *call) get() error {
 	if raw := c.flags["raw"]; raw != "" {
 		return c.getRaw(raw)
 	}
-	var found []dict
+	found, listed := []dict{}, false
 	err := c.store.locked(func() error {
 		for _, word := range c.words {
 			resource, name, single := strings.Cut(word, "/")
@@ -65,7 +65,7 @@ func (c *call) get() error {
 				if err != nil {
 					return err
 				}
-				found = append(found, all...)
+				found, listed = append(found, all...), true
 				continue
 			}
 			if err := c.may("get", resource, c.namespace()); err != nil {
@@ -92,9 +92,9 @@ func (c *call) get() error {
 			fmt.Fprintln(c.stdout, keyOf(o, "").named())
 		}
 		return nil
-	case len(found) == 0:
+	case len(found) == 0 && !listed:
 		return nil
-	case len(found) == 1:
+	case len(found) == 1 && !listed:
 		return c.print(found[0])
 	}
 	return c.print(dict{"apiVersion": "v1", "kind": "List", "metadata": dict{"resourceVersion": ""}, "items": found})

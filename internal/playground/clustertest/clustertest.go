@@ -424,14 +424,27 @@ func (s *suite) strangers() {
 		"../../etc/passwd", "雪", "💥", "\u202eabc", "null", "1", "-", "--help", "{}", "[]", "%s", "a:b", "#", "&", "a\x00b",
 		playground.User(strings.Repeat("x", playground.MaxUserBytes)), playground.User(strings.Repeat("x", playground.MaxUserBytes-1)),
 	}
-	for i, id := range ids {
-		s.must(id.String(), s.Claim(s.ctx, id, "", at.Add(time.Duration(i)*time.Second)))
+	// All at once: a backend may do them together, and must not mix them up.
+	errs, found := make([]error, len(ids)), make([]playground.Database, len(ids))
+	each := func(do func(i int, id playground.User) error) {
+		s.Helper()
+		var all sync.WaitGroup
+		for i, id := range ids {
+			all.Go(func() { errs[i] = do(i, id) })
+		}
+		all.Wait()
+		for i, id := range ids {
+			s.must(id.String(), errs[i])
+		}
 	}
+	usedAt := func(i int) time.Time { return at.Add(time.Duration(i) * time.Second) }
+	each(func(i int, id playground.User) error { return s.Claim(s.ctx, id, "", usedAt(i)) })
+	each(func(i int, id playground.User) (err error) { found[i], err = s.Get(s.ctx, id); return err })
 	records := map[string]playground.User{}
 	for i, id := range ids {
-		db := s.get(id)
-		if want := at.Add(time.Duration(i) * time.Second); !db.LastUse.Equal(want) {
-			s.Errorf("%v was last used at %v, want %v", id, db.LastUse, want)
+		db := found[i]
+		if db.User != id || !db.LastUse.Equal(usedAt(i)) {
+			s.Errorf("%v was last used at %v, want %v: %+v", id, db.LastUse, usedAt(i), db)
 		}
 		if other, ok := records[db.Record.UID]; ok {
 			s.Errorf("%v and %v share a record", id, other)
