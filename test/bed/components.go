@@ -139,11 +139,13 @@ func (b *Bed) describeControlPlane() {
 		// service, which is half of what a thousand pods with services are written for.
 		controllers = "*,-endpoints-controller,-endpointslice-controller,-endpointslice-mirroring-controller"
 	}
+	// A volume and a claim that were not bound at the first try are bound a period later.
+	const binderPeriod = "1s"
 	b.record(ControllerManager, b.kubernetes(ControllerManager),
 		flag("kubeconfig", b.clientConfig(ControllerManager)), flag("controllers", controllers),
 		"--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=true",
 		flag("service-account-private-key-file", b.pki("service-accounts.key")),
-		flag("root-ca-file", b.pki("ca.crt")),
+		flag("root-ca-file", b.pki("ca.crt")), flag("pvclaimbinder-sync-period", binderPeriod),
 		"--kube-api-qps=200", "--kube-api-burst=400")
 
 	b.record(Scheduler, b.kubernetes(Scheduler),
