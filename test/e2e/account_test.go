@@ -36,7 +36,7 @@ func (s *site) shipped(t *testing.T, name string) string {
 // The server as the account of scripts/rbac.yaml, outside of the cluster. Between
 // it and the API server stands a proxy that writes down what is asked.
 func TestAccount(t *testing.T) {
-	t.Parallel()
+	beside(t, 50*time.Second)
 	s := newSite(t)
 	s.kubectl(t, s.shipped(t, "rbac.yaml"), "apply", "--filename=-")
 	config, err := s.ServiceAccountKubeconfig(t.Context(), s.namespace, account)

@@ -13,7 +13,7 @@ import (
 
 // What needs many databases, but not that pods truly run.
 func TestOnFakeNodes(t *testing.T) {
-	t.Parallel()
+	beside(t, 2*time.Minute)
 	b, flags := fakeNodes(t)
 	t.Run("nasty ids", func(t *testing.T) { nastyIDs(t, newSiteOn(t, b), flags) })
 	t.Run("races", func(t *testing.T) { manyRaces(t, newSiteOn(t, b)) })

@@ -34,7 +34,7 @@ func (s *site) healed(t *testing.T, user, source, oldPod string, begun time.Time
 }
 
 func TestHealing(t *testing.T) {
-	t.Parallel()
+	beside(t, 40*time.Second)
 	s := newSite(t)
 	servers := s.replicas(t)
 
@@ -158,7 +158,7 @@ func watchers(t *testing.T, parent int) (pids []int) {
 
 // The server is killed twice while ten users wait for their first database.
 func TestServerKilled(t *testing.T) {
-	t.Parallel()
+	beside(t, 20*time.Second)
 	s := newSite(t)
 	server := s.serve(t)
 	const users = 10

@@ -14,7 +14,7 @@ import (
 // loses the pod. Each begins to use the database when it is there, whatever the
 // others wait for, and so often that a busy machine's pauses do not look like idleness.
 func TestIdle(t *testing.T) {
-	t.Parallel()
+	beside(t, 105*time.Second)
 	const timeout = 30 * time.Second
 	s := newSite(t)
 	servers := s.replicas(t, "--idle_timeout="+timeout.String())

@@ -19,7 +19,7 @@ import (
 // The server in the cluster: its image by the Dockerfile and Debian's dockerd, and
 // what scripts/ holds, applied as it is.
 func TestInTheCluster(t *testing.T) {
-	t.Parallel()
+	beside(t, 30*time.Second)
 	s := newSite(t)
 	const name = account + "." // of the Service
 	host := name + s.namespace + ".svc"

@@ -13,7 +13,7 @@ import (
 // say whether the fake speaks as they do, whether the locks hold, and whether the roles
 // of scripts/ are enough.
 func TestPackageKube(t *testing.T) {
-	t.Parallel()
+	beside(t, 90*time.Second)
 	s := newSite(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()

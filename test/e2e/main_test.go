@@ -11,8 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -30,9 +28,8 @@ const patience = 4 * time.Minute
 var shared resources
 
 func TestMain(m *testing.M) {
-	// Most of them wait for the cluster, but all that they wait for is done by the
-	// same processors. What measures, or must be answered in time, is not parallel.
-	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.NumCPU())); err != nil {
+	// How many run beside one another is decided by the lanes: see beside.
+	if err := flag.Set("test.parallel", "100"); err != nil {
 		panic(err)
 	}
 	flag.Parse()
@@ -50,6 +47,7 @@ type resources struct {
 	open     map[string]any
 	releases []func(context.Context) error
 	results  table
+	lanes    lanes
 }
 
 // logf tells progress that no single test can be blamed for.

@@ -20,7 +20,7 @@ import (
 // the same address, and without another beat. Here pods truly run; the thousand
 // races are on simulated nodes.
 func TestRaceOfBeatAndReaper(t *testing.T) {
-	t.Parallel()
+	beside(t, 70*time.Second)
 	r := newRaceTrack(t, newSite(t), 10*time.Second)
 	r.answers = works
 	got := r.run(t, 4, 12)

@@ -71,14 +71,14 @@ func ask(ctx context.Context, source, statement string) (value string, err error
 // What a user made is there again after the database was released, deleted, or moved,
 // until it is purged; with a pool too, as the account of scripts/ may.
 func TestStorage(t *testing.T) {
-	t.Parallel()
+	beside(t, time.Minute)
 	s := newSite(t)
 	s.grant(t, "rbac.yaml", "rbac-pool.yaml", "rbac-storage.yaml")
 	s.useStorage(t, "ann")
 }
 
 func TestStorageOfThePool(t *testing.T) {
-	t.Parallel()
+	beside(t, 50*time.Second)
 	s := newSite(t)
 	s.grant(t, "rbac.yaml", "rbac-pool.yaml", "rbac-storage.yaml")
 	s.useStorage(t, "Ann Smith", "--pool=1")

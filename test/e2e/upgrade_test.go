@@ -31,7 +31,7 @@ spec:
 // The old server's databases are taken over with what users stored in them, both
 // those that are there at the start and those that appear later.
 func TestUpgrade(t *testing.T) {
-	t.Parallel()
+	beside(t, 10*time.Second)
 	s := newSite(t)
 	var servers [2]*server
 	start := func() { servers = s.replicas(t) }

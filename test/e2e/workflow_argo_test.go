@@ -1,12 +1,15 @@
 package e2e_test
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestWorkflowsOnArgo(t *testing.T) {
 	t.Parallel()
 	for name, test := range programs() {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			beside(t, time.Minute)
 			test(t, stage(t, argo()))
 		})
 	}
