@@ -61,13 +61,16 @@ func TestBuiltInPodAndServiceAreWhatTheOriginalMade(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"image":"sqlflow/sqlflow:mysql"`, `"imagePullPolicy":"IfNotPresent"`, `{"name":"MYSQL_HOST","value":"0.0.0.0"}`,
-		`{"name":"MYSQL_PORT","value":"3306"}`, `"command":["cat","/work/mysql-inited"]`, `"periodSeconds":1`,
+		`{"name":"MYSQL_PORT","value":"3306"}`, `"startupProbe":{"exec":{"command":["cat","/work/mysql-inited"]},"periodSeconds":1,"timeoutSeconds":5,"failureThreshold":900}`,
 		`"automountServiceAccountToken":false`, `"enableServiceLinks":false`, `"allowPrivilegeEscalation":false`,
 		`"drop":["ALL"]`, `"seccompProfile":{"type":"RuntimeDefault"}`, `"limits":{`, `"requests":{`,
 	} {
 		if !strings.Contains(string(doc), want) {
 			t.Errorf("the pod lacks %s:\n%s", want, doc)
 		}
+	}
+	if strings.Contains(string(doc), "readinessProbe") {
+		t.Errorf("a ready database is asked for ever whether it is ready:\n%s", doc)
 	}
 
 	doc, err = set.Service(d)

@@ -19,7 +19,7 @@ const (
 	Released Phase = "released"
 	// Starting: a pod is there and not yet ready.
 	Starting Phase = "starting"
-	// Ready: the pod passes its readiness probe. Without an Address its service is
+	// Ready: the pod has the condition Ready. Without an Address its service is
 	// missing, and Start makes it.
 	Ready Phase = "ready"
 	// Failed: the pod can never become ready by itself; Reason says why.

@@ -126,8 +126,8 @@ func database(name string, container, spec object) object {
 	whole := object{
 		"image": "sqlflow/sqlflow:mysql",
 		"env":   []object{{"name": "MYSQL_HOST", "value": "0.0.0.0"}, {"name": "MYSQL_PORT", "value": "3306"}},
-		"readinessProbe": object{
-			"exec": object{"command": []string{"cat", "/work/mysql-inited"}}, "periodSeconds": 1,
+		"startupProbe": object{
+			"exec": object{"command": []string{"cat", "/work/mysql-inited"}}, "periodSeconds": 1, "failureThreshold": 900,
 		},
 	}
 	for key, value := range container {

@@ -33,10 +33,11 @@ spec:
   containers:
   - name: mysql
     image: "` + images.MySQLName + `"
-    readinessProbe:
+    startupProbe:
       exec: {command: [mariadb, "-uroot", "-proot", "-e", "SELECT 1"]}
       periodSeconds: 1
       timeoutSeconds: 10
+      failureThreshold: 100
 `
 
 // A database is a test's own, in a MariaDB that all tests share. Its user and
