@@ -99,7 +99,7 @@ func New(o Options) (*Cluster, error) {
 		view: newView(o.PodAddress),
 	}
 	c.claims = &group[claim]{run: c.claimAll, most: mostTogether}
-	c.reads = &group[reading]{run: closed(c.readAll), most: o.mostRead()}
+	c.reads = &group[reading]{run: closed(c.readAll), most: mostTogether}
 	c.reclaims = &group[playground.User]{run: closed(c.reclaimAll), most: mostPatched}
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
 	c.marks = &group[taking]{run: closed(c.markAll), most: mostPatched}

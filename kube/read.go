@@ -57,17 +57,6 @@ func (c *Cluster) readAt(ctx context.Context, name, place string) (found, error)
 	return f, nil
 }
 
-// mostRead is for how many one kubectl reads at most: of one API group it gets the first ten
-// objects at once, and the others at five a second (client-go's default limits). Pods,
-// services and claims are one group.
-func (o *Options) mostRead() int {
-	const atOnce = 10
-	if o.Storage != "" {
-		return atOnce / 3
-	}
-	return atOnce / 2
-}
-
 // reading is what is to be read: the record of a name, and what stands at its place.
 // The answer goes to into.
 type reading struct {
@@ -78,18 +67,23 @@ type reading struct {
 // readAll reads for all of them with one kubectl, the records last: that order cannot show
 // a pod gone and its release not yet.
 func (c *Cluster) readAll(ctx context.Context, readings []reading) []error {
-	args := []string{"get"}
+	var stdin bytes.Buffer
+	ask := func(kind, name string) {
+		stdin.Write(c.stub(document{kind: kind, name: name}))
+		stdin.WriteByte('\n')
+	}
 	for _, r := range readings {
-		args = append(args, "pod/"+r.place, "service/"+r.place)
+		ask("Pod", r.place)
+		ask("Service", r.place)
 		if c.o.Storage != "" {
-			args = append(args, "persistentvolumeclaim/"+r.place)
+			ask("PersistentVolumeClaim", r.place)
 		}
 	}
 	for _, r := range readings {
-		args = append(args, leaseArgument+r.name)
+		ask("Lease", r.name)
 	}
 	errs := make([]error, len(readings))
-	text, err := c.o.Runner.Run(ctx, nil, append(args, "--namespace="+c.o.Namespace, "--ignore-not-found", "--output=json")...)
+	text, err := c.o.Runner.Run(ctx, stdin.Bytes(), "get", "--filename=-", "--ignore-not-found", "--output=json")
 	var all []*object
 	if err == nil {
 		all, err = decodeObjects(bytes.NewReader(text))
@@ -113,9 +107,6 @@ func (c *Cluster) readAll(ctx context.Context, readings []reading) []error {
 	}
 	return errs
 }
-
-// leaseArgument names a Lease on kubectl's command line, whatever other API group has leases too.
-const leaseArgument = "leases.coordination.k8s.io/"
 
 // ours keeps of f what belongs to user.
 func (f found) ours(c *Cluster, user playground.User) pieces {

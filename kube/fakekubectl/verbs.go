@@ -55,23 +55,38 @@ func (c *call) get() error {
 	if raw := c.flags["raw"]; raw != "" {
 		return c.getRaw(raw)
 	}
+	var wanted []key
+	if c.flags["filename"] != "" {
+		if c.flags["ignore-not-found"] != "true" {
+			return errors.New("the fake kubectl reads the objects of a file with --ignore-not-found only")
+		}
+		all, err := c.documents()
+		if err != nil {
+			return err
+		}
+		for _, o := range all {
+			wanted = append(wanted, keyOf(o, c.namespace()))
+		}
+	}
 	found, listed := []dict{}, false
 	err := c.store.locked(func() error {
 		for _, word := range c.words {
 			resource, name, single := strings.Cut(word, "/")
 			resource = plural(resource)
-			if !single {
-				all, err := c.store.list(resource, c.namespace())
-				if err != nil {
-					return err
-				}
-				found, listed = append(found, all...), true
+			if single {
+				wanted = append(wanted, key{resource, c.namespace(), name})
 				continue
 			}
-			if err := c.may("get", resource, c.namespace()); err != nil {
+			all, err := c.store.list(resource, c.namespace())
+			if err != nil {
 				return err
 			}
-			k := key{resource, c.namespace(), name}
+			found, listed = append(found, all...), true
+		}
+		for _, k := range wanted {
+			if err := c.may("get", k.resource, k.namespace); err != nil {
+				return err
+			}
 			o, err := c.store.read(k)
 			switch {
 			case err == nil:
@@ -187,7 +202,7 @@ func (c *call) documents() ([]dict, error) {
 		}
 		all = append(all, o)
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && c.verb != "get" {
 		return nil, fmt.Errorf("no objects passed to %s", c.verb)
 	}
 	return all, nil
