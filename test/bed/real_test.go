@@ -109,9 +109,6 @@ func TestARealCluster(t *testing.T) {
 		ready(t, b, "first")
 	})
 	t.Run("it gets over all that", func(t *testing.T) {
-		if err := b.Settle(t.Context()); err != nil {
-			t.Fatal(err)
-		}
 		stop(t, b, bed.ControllerManager)
 		stop(t, b, bed.APIServer)
 		if err := b.Settle(t.Context()); err != nil {

@@ -49,7 +49,11 @@ func crowd(t *testing.T) {
 		t.Errorf("the server takes %d MB for %d databases", u.memory>>20, most)
 	}
 
+	// While all are there and little happens, the processors have time for something else.
+	var beside sync.WaitGroup
+	beside.Go(func() { t.Run("package kube", func(t *testing.T) { packageKube(t, b) }) })
 	server.steady(t, most)
+	beside.Wait()
 
 	begun := server.usage(t)
 	const rush = 200

@@ -15,7 +15,7 @@ import (
 
 // Two clusters that know nothing of each other: one is disturbed, and is waited for most
 // of the time; on the nodes of the other, which only pretend, two thousand databases are
-// measured. No other test runs meanwhile.
+// measured. Nothing else runs meanwhile but, for half a minute, package kube's own tests.
 func TestClusters(t *testing.T) {
 	sharedDatabase(t, cluster(t)) // which the crowd needs, and which takes an API server
 	t.Run("disturbed", clusterDisturbed)

@@ -7,14 +7,14 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"sqlflow.org/sqlflow_playground/test/bed"
 )
 
 // Package kube's own tests run on a fake kubectl. Here the real one and a real API server
 // say whether the fake speaks as they do, whether the locks hold, and whether the roles
-// of scripts/ are enough.
-func TestPackageKube(t *testing.T) {
-	beside(t, 90*time.Second)
-	s := newSite(t)
+// of scripts/ are enough. That takes no node: the tests play scheduler and kubelet.
+func packageKube(t *testing.T, b *bed.Bed) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	const tests = "^(TestFakeSpeaksAsKubectlDoes|TestContract|TestScriptsAreAcceptedAndEnough|TestTemplateThatTheAPIServerRefuses|" +
@@ -22,8 +22,8 @@ func TestPackageKube(t *testing.T) {
 		"TestDataOutlivesTheDatabase|TestTheVolumeOfASpareIsHandedOver)$/^real$"
 	cmd := exec.CommandContext(ctx, "go", "test", "-buildvcs=false", "-tags=gms_pure_go", "-count=1", "-run="+tests, "./kube")
 	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "PLAYGROUND_TEST_KUBECONFIG="+s.Kubeconfig(),
-		"PATH="+filepath.Dir(s.KubectlPath())+string(os.PathListSeparator)+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "PLAYGROUND_TEST_KUBECONFIG="+b.Kubeconfig(),
+		"PATH="+filepath.Dir(b.KubectlPath())+string(os.PathListSeparator)+os.Getenv("PATH"))
 	begun := time.Now()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
