@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"runtime"
 	"slices"
 	"sync"
@@ -8,8 +9,8 @@ import (
 	"time"
 )
 
-// Most of these tests wait for the cluster, but all that they wait for is done by the
-// same processors.
+// besideOneAnother is how many tests run at a time. Most of them wait for the cluster, but all
+// that they wait for is done by the same processors.
 func besideOneAnother() int { return 2 * runtime.NumCPU() }
 
 // beside runs t beside others, no more than [besideOneAnother] at a time. length is about how
@@ -39,7 +40,7 @@ func (l *lanes) queue(length time.Duration) *turn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	mine := &turn{length, make(chan struct{})}
-	at, _ := slices.BinarySearchFunc(l.waiting, mine, func(a, b *turn) int { return int(b.length - a.length) })
+	at, _ := slices.BinarySearchFunc(l.waiting, mine, func(a, b *turn) int { return cmp.Compare(b.length, a.length) })
 	l.waiting = slices.Insert(l.waiting, at, mine)
 	return mine
 }

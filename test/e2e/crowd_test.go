@@ -50,10 +50,10 @@ func crowd(t *testing.T) {
 	}
 
 	// While all are there and little happens, the processors have time for something else.
-	var beside sync.WaitGroup
-	beside.Go(func() { t.Run("package kube", func(t *testing.T) { packageKube(t, b) }) })
+	var meanwhile sync.WaitGroup
+	meanwhile.Go(func() { t.Run("package kube", func(t *testing.T) { packageKube(t, b) }) })
 	server.steady(t, most)
-	beside.Wait()
+	meanwhile.Wait()
 
 	begun := server.usage(t)
 	const rush = 200
