@@ -109,8 +109,8 @@ func (p *process) stop(ctx context.Context, grace time.Duration) error {
 }
 
 // startOf gives what tells a process from a later one of the same id (proc(5):
-// field 22 of stat, counted after the name in brackets), and whether it runs,
-// which a zombie does not.
+// field 22 of stat, counted after the name in brackets), and whether it runs. A
+// zombie does not, unless threads of it are left (field 20): they hold its ports.
 func startOf(pid int) (start string, running bool) {
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
@@ -121,8 +121,9 @@ func startOf(pid int) (start string, running bool) {
 		return "", false
 	}
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	state := string(fields[0])
-	return string(fields[19]) + " " + string(bytes.TrimSpace(boot)), !slices.Contains([]string{"Z", "X", "x"}, state)
+	state, threads := string(fields[0]), string(fields[17])
+	ended := slices.Contains([]string{"Z", "X", "x"}, state) && (threads == "0" || threads == "1")
+	return string(fields[19]) + " " + string(bytes.TrimSpace(boot)), !ended
 }
 
 // findStrays fills in the process ids of programs that run with exactly the

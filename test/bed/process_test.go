@@ -35,6 +35,35 @@ func TestAProcessIsFoundAgainAndEnded(t *testing.T) {
 	}
 }
 
+// A process of many threads, killed, is a zombie while the last of them still ends, and
+// until then its ports are taken.
+func TestAProcessRunsUntilItsLastThreadEnds(t *testing.T) {
+	t.Parallel()
+	p := &process{Path: "/usr/bin/python3", Log: filepath.Join(t.TempDir(), "log"), Args: []string{"-c", fmt.Sprintf(
+		"import ctypes, threading, time\nthreading.Thread(target=time.sleep, args=(100,)).start()\nctypes.CDLL(None).syscall(%d, 0)", syscall.SYS_EXIT)}}
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := waitUntil(t.Context(), 10*time.Second, 10*time.Millisecond, func(context.Context) error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID))
+		if err == nil && !strings.Contains(string(stat), ") Z ") {
+			err = fmt.Errorf("its first thread still runs: %s", stat)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if !p.alive() {
+		t.Error("its second thread runs, and it is said to have ended")
+	}
+	if err := p.stop(t.Context(), 10*time.Second); err != nil {
+		t.Error(err)
+	}
+	if p.alive() {
+		t.Error("alive after it was stopped")
+	}
+}
+
 func TestAProcessHoldsNothingThatItsStarterInherited(t *testing.T) {
 	t.Parallel()
 	// As a shell leaves a file open for what it starts.
