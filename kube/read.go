@@ -67,10 +67,11 @@ type reading struct {
 // readAll reads for all of them with one kubectl, the records last: that order cannot show
 // a pod gone and its release not yet.
 func (c *Cluster) readAll(ctx context.Context, readings []reading) []error {
-	var stdin bytes.Buffer
+	var asked []document
 	ask := func(kind, name string) {
-		stdin.Write(c.stub(document{kind: kind, name: name}))
-		stdin.WriteByte('\n')
+		d := document{kind: kind, name: name}
+		d.json = c.stub(d)
+		asked = append(asked, d)
 	}
 	for _, r := range readings {
 		ask("Pod", r.place)
@@ -83,10 +84,10 @@ func (c *Cluster) readAll(ctx context.Context, readings []reading) []error {
 		ask("Lease", r.name)
 	}
 	errs := make([]error, len(readings))
-	text, err := c.o.Runner.Run(ctx, stdin.Bytes(), "get", "--filename=-", "--ignore-not-found", "--output=json")
+	out, err := c.o.Runner.Run(ctx, text(asked), "get", "--filename=-", "--ignore-not-found", "--output=json")
 	var all []*object
 	if err == nil {
-		all, err = decodeObjects(bytes.NewReader(text))
+		all, err = decodeObjects(bytes.NewReader(out))
 	}
 	if err != nil {
 		for i := range errs {
