@@ -86,7 +86,7 @@ func (b *bringing) run(ctx context.Context) error {
 				}
 				break
 			}
-			if err := b.m.answers(ctx, b.e, db, changed); !errors.Is(err, errChanged) {
+			if err := b.answers(ctx, db, changed); !errors.Is(err, errChanged) {
 				return err
 			}
 			continue
@@ -180,15 +180,20 @@ func (b *bringing) wait(ctx context.Context, changed <-chan struct{}, again time
 }
 
 // clean leaves nothing of a database that cannot start: all of it if it is new, else
-// only the pod, so that the user's address stays.
+// only the pod, so that the user's address stays. A pod that was there before and has not
+// failed is let be: others may be at work in it, whatever it looks like from here.
 func (b *bringing) clean(ctx context.Context, failed *Error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	db, _ := b.m.look(b.e)
 	var err error
-	if b.claimed {
+	done := "a database cannot start; it was removed"
+	switch {
+	case b.claimed:
 		err = b.m.remove(ctx, b.e.user, false)
-	} else if db.Pod.UID != "" {
+	case db.Pod.UID == b.old && db.Phase != Failed:
+		done = "a database could not be brought up; what was there is left as it is"
+	case db.Pod.UID != "":
 		err = b.m.cluster.Stop(ctx, db)
 	}
 	b.m.mu.Lock()
@@ -199,28 +204,32 @@ func (b *bringing) clean(ctx context.Context, failed *Error) {
 		log.WithError(err).Error("a database cannot start, and what is left of it could not be removed")
 		return
 	}
-	log.Warn("a database cannot start; it was removed")
+	log.Warn(done)
 }
 
 var errChanged = errors.New("the database changed")
 
 // answers waits until db answers a query; errChanged when the cluster says something
 // new of it first. Readiness is decided inside the pod, so what is left is the way
-// from here to there, which a Service opens a moment later.
-func (m *Manager) answers(ctx context.Context, e *entry, db Database, changed <-chan struct{}) error {
+// from here to there, which a Service opens a moment later. A new pod whose MySQL refuses
+// root is none that a user can work with; of one that was there, its user may have
+// changed root's password or taken all connections.
+func (b *bringing) answers(ctx context.Context, db Database, changed <-chan struct{}) error {
 	const patience = 3 * time.Second // before a network that leads nowhere is believed
+	m, e := b.m, b.e
 	begun, told := time.Now(), false
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := m.ping(ctx, db.Address)
+		refused := db.Pod.UID == b.old && errors.Is(err, ErrRefused)
 		if !told && time.Since(begun) > patience {
 			m.log.WithField("user", e.user.String()).WithError(err).Warn("a database is ready in the cluster's eyes, but does not answer")
 			told = true
 		}
-		if err == nil || m.takeOnTrust(err, time.Since(begun) > patience) {
+		if err == nil || refused || m.takeOnTrust(err, time.Since(begun) > patience) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.failures.forget(e.user)
-			if err == nil {
+			if err == nil || refused {
 				m.reached, m.blind = true, false
 			}
 			if e.db.Pod.UID == db.Pod.UID {

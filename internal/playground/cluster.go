@@ -109,7 +109,8 @@ type Activity struct {
 // Prober asks a database itself, over the MySQL protocol.
 type Prober interface {
 	// Ping returns nil once the database answers a query. An error that wraps
-	// ErrUnreachable says that there is no route from here to the address.
+	// ErrUnreachable says that there is no route from here to the address, one that
+	// wraps ErrRefused that MySQL answers there, but not to us.
 	Ping(ctx context.Context, address string) error
 	// Activity counts the uses, without the connections that this Prober made.
 	Activity(ctx context.Context, address string) (Activity, error)

@@ -69,6 +69,9 @@ var (
 	// ErrUnreachable says that the network leads nowhere from here: a time-out or
 	// no route, as opposed to a refused connection.
 	ErrUnreachable = errors.New("no route to the database from here")
+	// ErrRefused says that MySQL itself answered, with an error: the password of root was
+	// changed, all its connections are taken.
+	ErrRefused = errors.New("the database refuses this server")
 	// ErrLeaving says that an earlier pod of the same name is still being deleted.
 	ErrLeaving = errors.New("the previous pod is still terminating")
 )

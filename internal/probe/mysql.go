@@ -56,7 +56,8 @@ var _ playground.Prober = (*MySQL)(nil)
 
 // Ping returns nil once the server at address (host:port) answers SELECT 1 to
 // root. The error wraps [playground.ErrUnreachable] if no TCP connection could be
-// tried out (see [Unreachable]); a refused one or a failed handshake does not.
+// tried out (see [Unreachable]); a refused one or a failed handshake does not. It wraps
+// [playground.ErrRefused] if the server sent an error of MySQL's own.
 func (m *MySQL) Ping(ctx context.Context, address string) error {
 	err := m.visit(ctx, address, func(ctx context.Context, e *entry) error {
 		rows, err := m.ask(ctx, e, address, "SELECT 1")
@@ -134,7 +135,11 @@ func (m *MySQL) visit(ctx context.Context, address string, f func(context.Contex
 		defer m.made.give(e)
 		err = f(ctx, e)
 	}
-	if err != nil && ctx.Err() != nil && !errors.Is(err, playground.ErrUnreachable) {
+	var sent *mysql.MySQLError
+	switch {
+	case errors.As(err, &sent):
+		return fmt.Errorf("%w: %w", playground.ErrRefused, err)
+	case err != nil && ctx.Err() != nil && !errors.Is(err, playground.ErrUnreachable):
 		return fmt.Errorf("gave up waiting: %w", context.Cause(ctx))
 	}
 	return err

@@ -107,7 +107,7 @@ func TestRealServer(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := p.Ping(t.Context(), server.address)
-		if err == nil || errors.Is(err, playground.ErrUnreachable) || !strings.Contains(err.Error(), "Access denied") {
+		if !errors.Is(err, playground.ErrRefused) || errors.Is(err, playground.ErrUnreachable) || !strings.Contains(err.Error(), "Access denied") {
 			t.Errorf("Ping = %v", err)
 		}
 	})
@@ -235,6 +235,9 @@ func TestHostileServers(t *testing.T) {
 				}
 				if errors.Is(err, playground.ErrUnreachable) {
 					t.Errorf("%v: it was reached", err)
+				}
+				if refused := tt.want == "Too many connections"; errors.Is(err, playground.ErrRefused) != refused {
+					t.Errorf("%v: is it MySQL's own error? want %t", err, refused)
 				}
 				if !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%q does not tell of %q", err, tt.want)
