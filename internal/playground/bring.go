@@ -29,10 +29,12 @@ func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error
 	}()
 
 	b := bringing{m: m, e: e}
-	if err := b.claim(ctx, op.client); err != nil {
-		return err
+	if err = b.claim(ctx, op.client); err == nil {
+		err = b.run(ctx)
 	}
-	err = b.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // a call that was cut off says no more than that
+	}
 	if failed := AsError(err); err != nil && failed.Code == CannotStart {
 		b.clean(ctx, failed)
 	}
