@@ -95,3 +95,39 @@ func TestACreationThatIsCutOffTellsTheCause(t *testing.T) {
 		}
 	}
 }
+
+// slowWriter is a fakeCluster that takes its time to write last uses, and a moment to give up.
+type slowWriter struct {
+	*fakeCluster
+	begun chan struct{}
+}
+
+func (s *slowWriter) Touch(ctx context.Context, at time.Time, users []playground.User) error {
+	s.begun <- struct{}{}
+	select {
+	case <-time.After(2 * time.Second):
+		return s.fakeCluster.Touch(ctx, at, users)
+	case <-ctx.Done():
+		time.Sleep(10 * time.Millisecond)
+		return ctx.Err()
+	}
+}
+
+func TestHeartBeatsWhoseWriteIsCutOffAreWrittenAllTheSame(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := &slowWriter{newFakeCluster(), make(chan struct{}, 10)}
+		m := run(t, "a", f, &fakeProber{}, nil)
+		mustCreate(t, m, "ann")
+		<-f.begun
+		time.Sleep(10 * time.Second)
+		at := time.Now()
+		if _, err := m.Beat(gateway, "ann"); err != nil {
+			t.Fatal(err)
+		}
+		<-f.begun
+		m.stop()
+		if db := f.get("ann"); db.LastUse.Before(at) {
+			t.Errorf("the record says %v, the last beat was at %v", db.LastUse, at)
+		}
+	})
+}

@@ -185,12 +185,14 @@ func (m *Manager) Run(ctx context.Context) error {
 			m.Stale(err)
 		}
 	})
-	loops.Go(func() { m.flushLoop(ctx) })
+	flushed := make(chan struct{})
+	loops.Go(func() { defer close(flushed); m.flushLoop(ctx) })
 	loops.Go(func() { m.housekeep(ctx) })
 	loops.Go(func() { m.keepPool(ctx) })
 
 	<-ctx.Done()
 	m.drain()
+	<-flushed // what it could not write any more is written now
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	m.flush(last)
