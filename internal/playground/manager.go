@@ -126,6 +126,7 @@ type entry struct {
 
 	healAt  time.Time // no healing before
 	backoff time.Duration
+	refused bool // it was logged that there is no place to bring it back to
 }
 
 // news gives a channel that is closed at the next change of e. Manager.mu is held.

@@ -34,12 +34,17 @@ func quiet() logrus.FieldLogger {
 // run starts a Manager named name and stops it at the end of the test.
 func run(t *testing.T, name string, f playground.Cluster, p *fakeProber, change func(*playground.Options)) bench {
 	t.Helper()
+	return runLogged(t, name, f, p, quiet(), change)
+}
+
+func runLogged(t *testing.T, name string, f playground.Cluster, p *fakeProber, log logrus.FieldLogger, change func(*playground.Options)) bench {
+	t.Helper()
 	o := playground.DefaultOptions()
 	o.Grace = 0
 	if change != nil {
 		change(&o)
 	}
-	m, err := playground.NewManager(f, p, o, quiet(), playground.Silent{})
+	m, err := playground.NewManager(f, p, o, log, playground.Silent{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ type operation struct {
 // bringUp begins to bring e's database up, for client if there is none yet. Who is first
 // here is first in the queue. m.mu is held.
 func (m *Manager) bringUp(e *entry, client string, run func(context.Context, *operation) error) *operation {
+	e.refused = false
 	return m.begin(e, &operation{brings: true, client: client}, run)
 }
 

@@ -72,20 +72,28 @@ func (m *Manager) inOthersHands(e *entry) bool {
 // releasedInUse reports whether a reaper took e though a request used it: the request
 // came to this replica so late that the reaper's write was there before ours. The user
 // was told that the database is kept, and may be silent from now on. It does not matter
-// when this replica hears of the release. m.mu is held.
+// when this replica hears of the release. A beat that could not bring a released database
+// back, because there was no place, counts as well. Both count as long as a beat keeps a
+// database, or as long as one may take to come up; who is silent for longer has gone.
+// m.mu is held.
 func (m *Manager) releasedInUse(e *entry) bool {
-	return e.db.Phase == Released && !e.beat.IsZero() && e.db.ReleasedAt.Sub(e.beat) < m.options.IdleTimeout
+	return e.db.Phase == Released && !e.beat.IsZero() && e.db.ReleasedAt.Sub(e.beat) < m.options.IdleTimeout &&
+		time.Since(e.beat) < max(m.options.IdleTimeout, m.options.StartLimit)
 }
 
 // admitAgain applies the limits to a database that is brought up without being asked for;
 // one that has to wait is looked at again at the next pass. m.mu is held.
 func (m *Manager) admitAgain(e *entry) bool {
 	err := m.admit(e, "")
-	if err != nil {
-		m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a database cannot be brought back")
-		e.healAt = time.Now().Add(m.options.FlushInterval)
+	if err == nil {
+		return true
 	}
-	return err == nil
+	if !e.refused {
+		e.refused = true
+		m.log.WithFields(logrus.Fields{"user": e.user.String()}).WithError(err).Warn("a database cannot be brought back yet")
+	}
+	e.healAt = time.Now().Add(m.options.FlushInterval)
+	return false
 }
 
 // housekeep makes a pass over all databases at every flush interval until ctx ends.
@@ -272,8 +280,12 @@ func (m *Manager) reap(ctx context.Context, e *entry) error {
 
 // take runs away as e's one operation, unless e was used or something began meanwhile.
 func (m *Manager) take(ctx context.Context, e *entry, db Database, reason string, log logrus.FieldLogger, away func(context.Context) error) error {
+	used := db.Marked
+	if db.Phase == Released {
+		used = time.Now().Add(-m.options.KeepAddress)
+	}
 	m.mu.Lock()
-	if e.op != nil || e.db.Record != db.Record || e.beat.After(latest(db.Marked, db.ReleasedAt)) {
+	if e.op != nil || e.db.Record != db.Record || e.beat.After(used) {
 		m.mu.Unlock()
 		return nil
 	}
