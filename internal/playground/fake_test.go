@@ -3,6 +3,7 @@ package playground_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -324,6 +325,8 @@ type fakeProber struct {
 	ping      error
 	pingTakes time.Duration
 	ask       error
+	askTakes  time.Duration
+	asks      []time.Time // when it was asked
 	counts    playground.Activity
 }
 
@@ -342,8 +345,17 @@ func (p *fakeProber) Ping(ctx context.Context, _ string) error {
 
 func (p *fakeProber) Activity(context.Context, string) (playground.Activity, error) {
 	p.mu.Lock()
+	p.asks = append(p.asks, time.Now())
+	p.mu.Unlock()
+	time.Sleep(p.askTakes)
+	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.counts, p.ask
+}
+
+func (p *fakeProber) asked() (all []time.Time) {
+	p.set(func() { all = slices.Clone(p.asks) })
+	return all
 }
 
 func (p *fakeProber) set(change func()) {

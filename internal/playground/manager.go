@@ -120,7 +120,9 @@ type entry struct {
 	beat     time.Time // last use by a request: heart beat or create
 	seen     time.Time // last sign of use in MySQL
 	asked    time.Time // when MySQL was asked about its use
-	activity *Activity // and what it said
+	told     bool      // and whether it answered
+	unused   bool      // it said that nobody used it since the answer before
+	activity *Activity // what it said last, however long ago
 
 	doubted time.Time // since when db says, unsure of it, that its pod has failed
 
@@ -286,7 +288,7 @@ func (m *Manager) observe(db Database, turn int) {
 	}
 	e.lineUp(db, turn)
 	if db.Pod.UID != e.db.Pod.UID {
-		e.activity, e.asked, e.doubted = nil, time.Time{}, time.Time{}
+		e.activity, e.told, e.unused, e.asked, e.doubted = nil, false, false, time.Time{}, time.Time{}
 	}
 	switch {
 	case db.Phase != Failed || !db.Unsure:

@@ -110,6 +110,7 @@ func (m *Manager) housekeep(ctx context.Context) {
 		if err := guarded(func() error { return m.pass(ctx) }); err != nil && ctx.Err() == nil {
 			m.log.WithError(err).Warn("the pass over idle databases was cut short; the next one tries again")
 		}
+		ticker.Reset(m.options.FlushInterval) // the next one does not follow a long one at once
 	}
 }
 
@@ -163,7 +164,8 @@ func (m *Manager) lastUse(e *entry) time.Time {
 }
 
 // ask asks every database that no request used lately whether it is used. Each is
-// asked often enough that several answers fall into one idle time-out.
+// asked often enough that several answers fall into one idle time-out, and one that is
+// about to be taken at every pass; but one that does not answer takes seconds.
 func (m *Manager) ask(ctx context.Context) {
 	every := max(m.options.IdleTimeout/24, m.options.FlushInterval/2)
 	now := time.Now()
@@ -171,7 +173,11 @@ func (m *Manager) ask(ctx context.Context) {
 	due := make(chan *entry, len(m.users))
 	for _, e := range m.users {
 		quiet := now.Sub(latest(e.beat, e.db.LastUse)) > every
-		over := now.Sub(m.lastUse(e)) >= m.options.IdleTimeout
+		longest := m.options.IdleTimeout
+		if !e.told {
+			longest = m.options.MaxIdle
+		}
+		over := now.Sub(m.lastUse(e)) >= longest
 		if e.op == nil && e.db.Phase == Ready && e.db.Address != "" && (over || quiet && now.Sub(e.asked) >= every) {
 			due <- e
 		}
@@ -201,18 +207,20 @@ func (m *Manager) askOne(ctx context.Context, e *entry) {
 	if e.db.Pod.UID != db.Pod.UID {
 		return
 	}
+	e.asked, e.told, e.unused = now, err == nil, false
 	if err != nil {
-		e.activity = nil
-		return
+		return // what it said before is compared with what it says next
 	}
 	m.reached, m.blind = true, false
-	e.asked = now
 	before := e.activity
 	e.activity = &got
-	moved := before != nil && got.Connections > before.Connections
-	if got.Threads > 0 || moved {
+	switch {
+	case got.Threads > 0 || before != nil && got.Connections > before.Connections:
 		e.seen = now
 		e.dirty = true // the other replicas learn of it from the record
+	case before != nil && got.Connections == before.Connections:
+		e.unused = true
+	default: // the first answer, or that of a MySQL that began anew: the next one will tell
 	}
 }
 
@@ -247,12 +255,13 @@ func (m *Manager) idle() []*entry {
 func (m *Manager) reap(ctx context.Context, e *entry) error {
 	now := time.Now()
 	m.mu.Lock()
-	db, asked := e.db, e.activity != nil && now.Sub(e.asked) < m.options.FlushInterval
+	db, told := e.db, e.told && now.Sub(e.asked) < m.options.FlushInterval
+	unused := told && e.unused
 	since := now.Sub(m.lastUse(e))
 	m.mu.Unlock()
 	reason := ReapIdle
-	if db.Phase == Ready && !asked {
-		if since < m.options.MaxIdle {
+	if db.Phase == Ready && !unused {
+		if told || since < m.options.MaxIdle {
 			return nil // it may be in use; ask again
 		}
 		reason = ReapUnasked

@@ -47,7 +47,8 @@ type attempt struct {
 // comes first of any connection and the first attempt's error. A connect that began before
 // kube-proxy had a Service in its rules goes nowhere, also when it is repeated by the
 // kernel; one that begins afterwards arrives. Should two arrive, the server has seen one
-// connection more than is counted as ours, which keeps an idle database for one pass more.
+// connection more than is counted as ours: an idle database then looks used at that
+// moment, and is kept for one idle time-out more.
 func (m *MySQL) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := m.Dial
 	if dial == nil {
