@@ -65,8 +65,9 @@ func (b *bringing) claim(ctx context.Context, client string) error {
 	b.before = told
 	err := b.m.cluster.Claim(ctx, b.e.user, client, time.Now())
 	b.claimed = err == nil
-	if errors.Is(err, ErrExists) {
-		return nil
+	if errors.Is(err, ErrExists) { // the watch is behind: there may be a pod in use too
+		db, err = b.read(ctx)
+		b.old = db.Pod.UID
 	}
 	return err
 }
@@ -167,18 +168,24 @@ func (b *bringing) wait(ctx context.Context, changed <-chan struct{}, again time
 		return context.Cause(ctx)
 	case <-overdue:
 	}
+	db, err := b.read(ctx)
+	if err == nil && db.Phase != Starting && db.Phase != Ready {
+		b.started = false
+	}
+	return err
+}
+
+// read takes in what the cluster itself says, past the watch.
+func (b *bringing) read(ctx context.Context) (Database, error) {
 	db, err := b.m.cluster.Get(ctx, b.e.user)
 	if err != nil {
-		return err
-	}
-	if db.Phase != Starting && db.Phase != Ready {
-		b.started = false
+		return Database{}, err
 	}
 	b.m.mu.Lock()
 	defer b.m.mu.Unlock()
 	b.m.observe(db, 0)
 	b.m.settle(b.e.user)
-	return nil
+	return db, nil
 }
 
 // clean leaves nothing of a database that cannot start: all of it if it is new, else

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
@@ -100,4 +102,27 @@ func TestANewPodThatRefusesRootIsToldAndTakenAway(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A replica that hears late of another's pod did not make it.
+func TestAPodThatAnotherReplicaMadeIsNotTakenAway(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		f := newFakeCluster()
+		late := &lateCluster{fakeCluster: f}
+		a, b := run(t, "a", f, &fakeProber{}, nil), run(t, "b", late, &fakeProber{ping: errors.New("connection reset by peer")}, nil)
+		late.hold()
+		mustCreate(t, a, "ann")
+		pod := f.get("ann").Pod.UID
+		got := make(chan error)
+		go func() { _, err := b.Create(t.Context(), gateway, "ann"); got <- err }() // claims in vain
+		synctest.Wait()
+		late.relist(rand.New(rand.NewPCG(1, 1)))
+		if err := <-got; code(err) != playground.StillCreating {
+			t.Errorf("got %v, want still_creating", err)
+		}
+		time.Sleep(16 * time.Minute)
+		if db := f.get("ann"); db.Pod.UID != pod {
+			t.Errorf("the pod was %s, and now there is %+v", pod, db)
+		}
+	})
 }
