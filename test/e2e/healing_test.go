@@ -102,6 +102,21 @@ func TestHealing(t *testing.T) {
 		servers[1].workingAddress(t, "dora")
 		measured(t, "4", "the service deleted by hand: create_db gives an address that works after", time.Since(begun), 10*time.Second)
 	})
+	t.Run("password changed", func(t *testing.T) {
+		source, pod := servers[0].database(t, "fay"), s.uid(t, "fay")
+		if _, err := connect(t, dsn(source)).ExecContext(t.Context(), "ALTER USER root@'%' IDENTIFIED BY 'changed'"); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		a, err := servers[1].create(t.Context(), servers[1].clients, "fay") // it was not asked before
+		if err != nil || a.source() != source {
+			t.Errorf("create_db: %v, %v; want %s", a, err, source)
+		}
+		measured(t, "4", "root's password changed by its user: create_db at the other replica gives the same address after", time.Since(begun), 10*time.Second)
+		if s.uid(t, "fay") != pod {
+			t.Error("the pod is another one")
+		}
+	})
 }
 
 // workingAddress asks for the database of a user, to which something was done that the
