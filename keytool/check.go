@@ -42,7 +42,7 @@ func (s *Store) Check() ([]Problem, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("key store %s: not a folder", s.Dir)
 	}
-	c := &checker{store: s, now: s.now()}
+	c := &checker{store: s, now: s.now(), problems: []Problem{}}
 	if c.entries, err = s.readIndex(); err != nil {
 		c.found(s.path(indexFile), trimPath(err, s.path(indexFile)), Hint(err))
 	}
@@ -67,7 +67,7 @@ type checker struct {
 	now      time.Time
 	ca       *x509.Certificate // nil if it cannot be read
 	entries  []Entry
-	problems []Problem
+	problems []Problem // never nil: JSON shows a list
 }
 
 func (c *checker) found(path, what, hint string) {

@@ -121,6 +121,9 @@ func (s *Store) List() ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if entries == nil {
+		entries = []Entry{} // JSON shows a list
+	}
 	for name, cert := range current {
 		entries = adopt(entries, name, cert)
 	}

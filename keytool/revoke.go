@@ -58,7 +58,7 @@ func (s *Store) Revoke(name string) (Revoked, error) {
 	if cert, err := readCert(s.path(clientsDir, name, clientCert)); err == nil && signedBy(cert, ca.cert) {
 		entries = adopt(entries, name, cert)
 	}
-	done := Revoked{Name: name, CRL: s.path(crlFile)}
+	done := Revoked{Name: name, Serials: []string{}, Earlier: []string{}, CRL: s.path(crlFile)}
 	now := s.now().UTC().Truncate(time.Second)
 	issuer := hex.EncodeToString(ca.cert.SubjectKeyId)
 	for i, e := range entries {
