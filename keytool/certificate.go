@@ -191,12 +191,15 @@ func newSerial() (*big.Int, error) {
 	return serial.Add(serial, big.NewInt(1)), nil
 }
 
+// lifetime counts as Apple's clients do: a day has 86,400 seconds, and both the
+// first and the last second belong to the life (RFC 5280 section 4.1.2.5). So the
+// hour before now is a part of the days, and the end is a second early.
 func lifetime(now time.Time, days, standard int) (notBefore, notAfter time.Time) {
 	if days == 0 {
 		days = standard
 	}
-	now = now.UTC().Truncate(time.Second)
-	return now.Add(-clockSkew), now.AddDate(0, 0, days)
+	notBefore = now.UTC().Truncate(time.Second).Add(-clockSkew)
+	return notBefore, notBefore.AddDate(0, 0, days).Add(-time.Second)
 }
 
 func encodeCert(der []byte) []byte {

@@ -104,14 +104,17 @@ func TestLifetimes(t *testing.T) {
 	s := &keytool.Store{Dir: t.TempDir(), Now: func() time.Time { return now }}
 	ca := must(t)(s.Init(keytool.InitOptions{}))
 	wantTime(t, "CA starts", ca.NotBefore, time.Date(2030, 5, 6, 6, 8, 9, 0, time.UTC))
-	wantTime(t, "CA ends", ca.NotAfter, time.Date(2040, 5, 3, 7, 8, 9, 0, time.UTC))
+	wantTime(t, "CA ends", ca.NotAfter, time.Date(2040, 5, 3, 6, 8, 8, 0, time.UTC))
+	server := must(t)(s.Server(keytool.ServerOptions{}))
+	wantDays(t, "server", server, 825) // Apple's clients accept no more
 	leaf := newClient(t, s, "alice", keytool.ClientOptions{})
-	wantTime(t, "leaf ends", leaf.NotAfter, now.Truncate(time.Second).AddDate(0, 0, 825))
+	wantDays(t, "client", leaf, 825)
 	if len(leaf.Notes) != 1 || !strings.Contains(leaf.Notes[0], "SQLFLOW_SERVER") {
 		t.Errorf("notes %q, want the missing SQLFLOW_SERVER only", leaf.Notes)
 	}
 	week := must(t)(s.Renew("alice", keytool.RenewOptions{Days: 7}))
-	wantTime(t, "leaf of a week ends", week.NotAfter, time.Date(2030, 5, 13, 7, 8, 9, 0, time.UTC))
+	wantTime(t, "leaf of a week ends", week.NotAfter, time.Date(2030, 5, 13, 6, 8, 8, 0, time.UTC))
+	wantDays(t, "week", week, 7)
 
 	now = ca.NotAfter.Add(-48 * time.Hour)
 	late := must(t)(s.Renew("alice", keytool.RenewOptions{}))
@@ -136,6 +139,14 @@ func TestTimePassesWhileACertificateIsMade(t *testing.T) {
 	must(t)(s.Init(keytool.InitOptions{}))
 	if leaf := must(t)(s.Server(keytool.ServerOptions{})); len(leaf.Notes) != 0 {
 		t.Errorf("notes %q, want none", leaf.Notes)
+	}
+}
+
+// wantDays wants a life of so many whole days, its last second included.
+func wantDays(t *testing.T, what string, i keytool.Issued, days int) {
+	t.Helper()
+	if got, want := i.NotAfter.Sub(i.NotBefore)+time.Second, time.Duration(days)*24*time.Hour; got != want {
+		t.Errorf("%s lives %v, want %v", what, got, want)
 	}
 }
 
