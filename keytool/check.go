@@ -66,6 +66,7 @@ type checker struct {
 	store    *Store
 	now      time.Time
 	ca       *x509.Certificate // nil if it cannot be read
+	crl      *RevocationList   // nil if it cannot be believed
 	entries  []Entry
 	problems []Problem // never nil: JSON shows a list
 }
@@ -165,7 +166,8 @@ func (c *checker) life(path string, cert *x509.Certificate, hint string) {
 	}
 }
 
-// list checks crl.pem: it must be readable and hold all that was revoked.
+// list checks crl.pem: it must be readable and hold all that was revoked, and
+// index.json must know of all that it holds.
 func (c *checker) list() {
 	path := c.store.path(crlFile)
 	const hint = "revoke a client again, and it is written anew"
@@ -181,18 +183,25 @@ func (c *checker) list() {
 	if c.ca == nil {
 		return
 	}
-	list, err := ParseCRL(data, c.ca)
+	c.crl, err = ParseCRL(data, c.ca)
 	if err != nil {
 		c.found(path, err.Error(), "move it away and "+hint)
 		return
 	}
-	if !list.NextUpdate.IsZero() && c.now.After(list.NextUpdate) {
-		c.found(path, "expired on "+day(list.NextUpdate), hint)
+	if !c.crl.NextUpdate.IsZero() && c.now.After(c.crl.NextUpdate) {
+		c.found(path, "expired on "+day(c.crl.NextUpdate), hint)
 	}
 	issuer := hex.EncodeToString(c.ca.SubjectKeyId)
 	for _, e := range c.entries {
 		serial, ok := new(big.Int).SetString(e.Serial, 16)
-		if ok && e.Issuer == issuer && !e.RevokedAt.IsZero() && !list.Revoked(serial) {
+		if !ok || e.Issuer != issuer {
+			continue
+		}
+		switch listed := c.crl.Revoked(serial); {
+		case listed && e.RevokedAt.IsZero():
+			c.found(c.store.path(indexFile), fmt.Sprintf("calls serial %s of %s good, which %s revokes", e.Serial, e.Name, crlFile),
+				"bring back a newer one if there is one; the next certificate made, as by keytool renew server, puts it right")
+		case !listed && !e.RevokedAt.IsZero():
 			c.found(path, fmt.Sprintf("lacks serial %s of %s, revoked on %s", e.Serial, e.Name, day(e.RevokedAt)),
 				"keytool revoke "+e.Name)
 		}
@@ -245,7 +254,8 @@ func (c *checker) archive(name string) {
 }
 
 func (c *checker) revoked(cert *x509.Certificate) bool {
-	return slices.ContainsFunc(c.entries, func(e Entry) bool { return e.is(cert) && !e.RevokedAt.IsZero() })
+	return c.crl.Revoked(cert.SerialNumber) ||
+		slices.ContainsFunc(c.entries, func(e Entry) bool { return e.is(cert) && !e.RevokedAt.IsZero() })
 }
 
 // leftovers tells of what a process that was killed left behind, and of

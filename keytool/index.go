@@ -99,16 +99,20 @@ func (s *Store) writeIndex(entries []Entry) error {
 
 // record adds a certificate to the index. It comes before the certificate is
 // written, so that no crash leaves one that revoke would not know.
-func (s *Store) record(entry Entry) error {
+func (s *Store) record(entry Entry, ca *authority) error {
 	entries, err := s.readIndex()
 	if err != nil {
 		return err
+	}
+	if list, err := s.readList(ca.cert); err == nil { // Check tells of an unusable one
+		markRevoked(entries, ca.cert, list)
 	}
 	return s.writeIndex(append(entries, entry))
 }
 
 // List returns every certificate of the store: the authority's, the server's,
-// then the clients' by name, each from the oldest to the newest.
+// then the clients' by name, each from the oldest to the newest. What crl.pem
+// revokes is revoked, whatever index.json says.
 func (s *Store) List() ([]Entry, error) {
 	if !exists(s.Dir) {
 		return nil, s.noCA(s.Dir)
@@ -128,6 +132,11 @@ func (s *Store) List() ([]Entry, error) {
 		entries = adopt(entries, name, cert)
 	}
 	ca := current[caName]
+	if ca != nil {
+		if list, err := s.readList(ca); err == nil { // Check tells of an unusable one
+			markRevoked(entries, ca, list)
+		}
+	}
 	for i, e := range entries {
 		cert, ok := current[e.Name]
 		entries[i].Current = ok && e.is(cert)

@@ -97,7 +97,7 @@ func (s *Store) issueServer(template *x509.Certificate, days int, useRSA, force 
 		return Issued{}, err
 	}
 	entry := entryOf(cert, serverName)
-	if err := errors.Join(s.record(entry), s.ensureList(ca)); err != nil {
+	if err := errors.Join(s.record(entry, ca), s.ensureList(ca)); err != nil {
 		return Issued{}, err
 	}
 	files := []file{
@@ -163,7 +163,7 @@ func (s *Store) issueClient(name string, template *x509.Certificate, days int, u
 		return Issued{}, err
 	}
 	entry := entryOf(cert, name)
-	if err := errors.Join(s.record(entry), s.ensureList(ca)); err != nil {
+	if err := errors.Join(s.record(entry, ca), s.ensureList(ca)); err != nil {
 		return Issued{}, err
 	}
 	paths, err := s.writeClient(name, []file{
@@ -186,7 +186,8 @@ func (s *Store) issueClient(name string, template *x509.Certificate, days int, u
 // certificate is not revoked: a client that runs keeps working, and the user
 // has until it expires to take the new folder. It returns ErrUnknown where
 // there is nothing to renew, and ErrRevoked for a client whose certificate in
-// the folder was revoked, since a renewal would quietly let it in again.
+// the folder is revoked, by index.json or by crl.pem alone, since a renewal would
+// quietly let it in again; a crl.pem that cannot be believed is ErrCRL.
 func (s *Store) Renew(name string, o RenewOptions) (Issued, error) {
 	if name != serverName {
 		if err := checkName(name); err != nil {
@@ -233,15 +234,21 @@ func (s *Store) Renew(name string, o RenewOptions) (Issued, error) {
 		}
 		return s.issueServer(template, o.Days, useRSA, true)
 	}
-	return s.renewClient(name, old, o.Days, useRSA)
+	return s.renewClient(name, old, ca.cert, o.Days, useRSA)
 }
 
-func (s *Store) renewClient(name string, old *x509.Certificate, days int, useRSA bool) (Issued, error) {
+func (s *Store) renewClient(name string, old, ca *x509.Certificate, days int, useRSA bool) (Issued, error) {
 	force := "keytool client " + name + " --force"
 	entries, err := s.readIndex()
 	if err != nil {
 		return Issued{}, err
 	}
+	list, err := s.readList(ca)
+	if err != nil {
+		return Issued{}, err
+	}
+	entries = adopt(entries, name, old)
+	markRevoked(entries, ca, list)
 	for _, e := range entries {
 		if e.is(old) && !e.RevokedAt.IsZero() {
 			return Issued{}, &Error{

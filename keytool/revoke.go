@@ -58,6 +58,11 @@ func (s *Store) Revoke(name string) (Revoked, error) {
 	if cert, err := readCert(s.path(clientsDir, name, clientCert)); err == nil && signedBy(cert, ca.cert) {
 		entries = adopt(entries, name, cert)
 	}
+	old, err := s.readList(ca.cert)
+	if err != nil {
+		return Revoked{}, err
+	}
+	markRevoked(entries, ca.cert, old)
 	done := Revoked{Name: name, Serials: []string{}, Earlier: []string{}, CRL: s.path(crlFile)}
 	now := s.now().UTC().Truncate(time.Second)
 	issuer := hex.EncodeToString(ca.cert.SubjectKeyId)
@@ -77,10 +82,6 @@ func (s *Store) Revoke(name string) (Revoked, error) {
 			Hint: "keytool list shows the clients",
 		}
 	}
-	old, err := s.oldList(ca)
-	if err != nil {
-		return Revoked{}, err
-	}
 	list, err := ca.revocationList(s.now(), old, entries)
 	if err != nil {
 		return Revoked{}, err
@@ -94,9 +95,10 @@ func (s *Store) Revoke(name string) (Revoked, error) {
 	return done, s.writeIndex(entries)
 }
 
-// oldList reads the list to continue; nil where there is none. One that cannot
-// be read or is of another authority stops the work: what it held would be lost.
-func (s *Store) oldList(ca *authority) (*x509.RevocationList, error) {
+// readList reads the authority's list; nil where there is none. One that cannot
+// be read or is of another authority is an error, and stops what goes by it: what
+// it holds would be lost.
+func (s *Store) readList(ca *x509.Certificate) (*x509.RevocationList, error) {
 	data, err := readFile(s.path(crlFile))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -106,7 +108,7 @@ func (s *Store) oldList(ca *authority) (*x509.RevocationList, error) {
 	}
 	list, err := parseList(data)
 	if err == nil {
-		err = list.CheckSignatureFrom(ca.cert)
+		err = list.CheckSignatureFrom(ca)
 	}
 	if err != nil {
 		return nil, &Error{
@@ -115,6 +117,25 @@ func (s *Store) oldList(ca *authority) (*x509.RevocationList, error) {
 		}
 	}
 	return list, nil
+}
+
+// markRevoked writes down in the entries what the authority's list revokes: a
+// lost index, one from a backup, or one that a crash kept from being written
+// calls it good.
+func markRevoked(entries []Entry, ca *x509.Certificate, list *x509.RevocationList) {
+	if list == nil {
+		return
+	}
+	at := make(map[string]time.Time)
+	for _, r := range list.RevokedCertificateEntries {
+		at[r.SerialNumber.Text(16)] = r.RevocationTime.UTC()
+	}
+	issuer := hex.EncodeToString(ca.SubjectKeyId)
+	for i, e := range entries {
+		if e.Issuer == issuer && e.RevokedAt.IsZero() {
+			entries[i].RevokedAt = at[e.Serial]
+		}
+	}
 }
 
 // revocationList signs the list of all that is revoked: what the old list holds,

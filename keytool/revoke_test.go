@@ -92,22 +92,89 @@ func TestRevokeRefuses(t *testing.T) {
 	}
 }
 
-// The list and the folder know what the index lost.
+// The list and the folder know what the index lost, or never got to know.
 func TestRevokeWithoutIndex(t *testing.T) {
 	t.Parallel()
-	s := newStore(t)
-	for _, name := range []string{"alice", "bob"} {
-		newClient(t, s, name, keytool.ClientOptions{})
+	for what, tt := range map[string]struct {
+		lose     func(t *testing.T, index, before string)
+		problems []string
+	}{
+		"moved away": {lose: func(t *testing.T, index, _ string) { remove(t, index) }},
+		// From a backup, or after a crash between the list and the index.
+		"of before": {
+			lose:     func(t *testing.T, index, before string) { copyFile(t, before, index) },
+			problems: []string{"index.json: good, which crl.pem revokes"},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			for _, name := range []string{"alice", "bob"} {
+				newClient(t, s, name, keytool.ClientOptions{})
+			}
+			index, before := filepath.Join(s.Dir, "index.json"), filepath.Join(t.TempDir(), "index.json")
+			copyFile(t, index, before)
+			revoke(t, s, "alice")
+			when := revokedAt(t, s, "alice")
+			tt.lose(t, index, before)
+
+			if got := revokedAt(t, s, "alice"); when.IsZero() || !got.Equal(when) || !revokedAt(t, s, "bob").IsZero() {
+				t.Errorf("alice, revoked at %v, is listed as revoked at %v, bob at %v", when, got, revokedAt(t, s, "bob"))
+			}
+			if _, err := s.Renew("alice", keytool.RenewOptions{}); !errors.Is(err, keytool.ErrRevoked) {
+				t.Errorf("renewing alice: %v, want ErrRevoked", err)
+			}
+			wantProblems(t, s, tt.problems...)
+			late := &keytool.Store{Dir: s.Dir, Now: func() time.Time { return time.Now().AddDate(0, 0, 826) }}
+			wantProblems(t, late, append(tt.problems, "server/server.crt: expired", "clients/bob/client.crt: expired")...)
+
+			must(t)(s.Renew("server", keytool.RenewOptions{})) // as the advice says
+			wantProblems(t, s)
+			if done := revoke(t, s, "bob"); len(done.Serials) != 1 || len(done.Earlier) != 0 {
+				t.Errorf("bob: %+v, want one revoked now", done)
+			}
+			if done := revoke(t, s, "alice"); len(done.Serials) != 0 || len(done.Earlier) != 1 {
+				t.Errorf("alice again: %+v, want one revoked earlier", done)
+			}
+			list := parseCRL(t, s)
+			for _, name := range []string{"alice", "bob"} {
+				if !list.Revoked(clientCert(t, s, name).SerialNumber) {
+					t.Errorf("%s is not revoked", name)
+				}
+			}
+			if list.Len() != 2 {
+				t.Errorf("the list has %d entries, want alice and bob", list.Len())
+			}
+		})
 	}
-	revoke(t, s, "alice")
-	remove(t, filepath.Join(s.Dir, "index.json"))
-	revoke(t, s, "bob")
-	list := parseCRL(t, s)
-	for _, name := range []string{"alice", "bob"} {
-		if !list.Revoked(clientCert(t, s, name).SerialNumber) {
-			t.Errorf("%s is not revoked", name)
+}
+
+// revokedAt is what List says of the certificate in the client's folder.
+func revokedAt(t *testing.T, s *keytool.Store, name string) time.Time {
+	t.Helper()
+	entries, err := s.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name == name && e.Current {
+			return e.RevokedAt
 		}
 	}
+	t.Fatalf("%s is not listed", name)
+	return time.Time{}
+}
+
+// Whether a client was revoked cannot be seen in a list that cannot be read.
+func TestRenewGoesByTheList(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	newClient(t, s, "alice", keytool.ClientOptions{})
+	edit(t, s.Paths().CRL, func(string) string { return "?" })
+	if _, err := s.Renew("alice", keytool.RenewOptions{}); !errors.Is(err, keytool.ErrCRL) || keytool.Hint(err) == "" {
+		t.Errorf("renewing over a list that cannot be read: %v, want ErrCRL with a hint", err)
+	}
+	must(t)(s.Renew("server", keytool.RenewOptions{}))
 }
 
 // A server that reads while lists are written finds a whole one every time.
