@@ -104,7 +104,11 @@ func (c *checker) key(name string, cert *x509.Certificate, missing, hint string)
 
 func (c *checker) authority() {
 	const hint = "bring it back from a backup, or start anew: keytool init --force"
-	c.ca = c.cert(caCert, "make one: keytool init")
+	missing := "make one: keytool init"
+	if c.store.Exists() { // init would refuse
+		missing = hint
+	}
+	c.ca = c.cert(caCert, missing)
 	c.key(caKey, c.ca, "nothing can be signed here; right if the key is kept elsewhere on purpose", hint)
 	if c.ca == nil {
 		return

@@ -88,7 +88,9 @@ type InitOptions struct {
 
 // Init makes the authority and an empty revocation list, and with them the
 // folder. An authority that is there already is ErrExists unless o.Force: then
-// it is replaced, and the list of certificates starts anew with it.
+// it is replaced, and the list of certificates starts anew with it. The same goes
+// for the lists of one whose own files were taken away: only they say whom it
+// revoked.
 func (s *Store) Init(o InitOptions) (Issued, error) {
 	if err := checkDays(o.Days); err != nil {
 		return Issued{}, err
@@ -98,15 +100,13 @@ func (s *Store) Init(o InitOptions) (Issued, error) {
 		return Issued{}, err
 	}
 	defer unlock()
-	if !o.Force {
-		for _, name := range []string{caCert, caKey} {
-			if exists(s.path(name)) {
-				return Issued{}, &Error{
-					Err:  fmt.Errorf("%s: %w", s.path(name), ErrExists),
-					Hint: "go on with it, or replace it by init --force; every certificate made so far is worthless then",
-				}
-			}
+	if name := s.remains(); name != "" && !o.Force {
+		hint := "go on with it, or replace it by init --force; every certificate made so far is worthless then"
+		if !exists(s.path(caCert)) {
+			hint = "bring back " + s.path(caCert) + " that belongs to it, or start anew by init --force; " +
+				"every certificate made so far is worthless then"
 		}
+		return Issued{}, &Error{Err: fmt.Errorf("%s: %w", s.path(name), ErrExists), Hint: hint}
 	}
 	ca, err := newAuthority(s.now(), o.Days, o.RSA)
 	if err != nil {
@@ -144,10 +144,18 @@ func (s *Store) Init(o InitOptions) (Issued, error) {
 	return issued, nil
 }
 
-// Exists reports whether the store has an authority, or a half of one: whether
+// Exists reports whether the store has an authority, or a part of one: whether
 // Init would refuse.
-func (s *Store) Exists() bool {
-	return exists(s.path(caCert)) || exists(s.path(caKey))
+func (s *Store) Exists() bool { return s.remains() != "" }
+
+// remains names a file that Init would overwrite, or is "".
+func (s *Store) remains() string {
+	for _, name := range []string{caCert, caKey, crlFile, indexFile} {
+		if exists(s.path(name)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // Paths are the files a server is started with.

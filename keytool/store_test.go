@@ -177,21 +177,27 @@ func TestNothingIsOverwritten(t *testing.T) {
 	}
 }
 
-func TestHalfAnAuthorityIsNotOverwritten(t *testing.T) {
+// Where the authority was taken away, its lists are all that knows whom it revoked.
+func TestPartOfAnAuthorityIsNotOverwritten(t *testing.T) {
 	t.Parallel()
-	for _, left := range []string{"ca/ca.crt", "ca/ca.key"} {
+	parts := []string{"ca/ca.crt", "ca/ca.key", "crl.pem", "index.json"}
+	for _, left := range parts {
 		s := &keytool.Store{Dir: t.TempDir()}
 		must(t)(s.Init(keytool.InitOptions{}))
-		for _, f := range []string{"ca/ca.crt", "ca/ca.key"} {
+		for _, f := range parts {
 			if f != left {
 				remove(t, filepath.Join(s.Dir, f))
 			}
 		}
+		before := snapshot(t, s.Dir)
 		if !s.Exists() {
 			t.Errorf("with %s alone the store does not exist", left)
 		}
 		if _, err := s.Init(keytool.InitOptions{}); !errors.Is(err, keytool.ErrExists) {
 			t.Errorf("init over %s alone: %v, want ErrExists", left, err)
+		}
+		if after := snapshot(t, s.Dir); !maps.Equal(before, after) {
+			t.Errorf("init over %s alone changed the store", left)
 		}
 		if _, err := s.Client("alice", keytool.ClientOptions{}); !errors.Is(err, keytool.ErrNoCA) {
 			t.Errorf("client with %s alone: %v, want ErrNoCA", left, err)
