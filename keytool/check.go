@@ -122,38 +122,37 @@ func (c *checker) authority() {
 
 // pair checks a leaf with its key against the authority. It returns the leaf if
 // it is of use.
-func (c *checker) pair(certName, keyName, command string) *x509.Certificate {
-	force := command + " --force"
-	missing := force
-	if !exists(c.store.path(certName)) && !exists(c.store.path(keyName)) && certName == serverCert {
-		missing = command // nothing is there to be forced
+func (c *checker) pair(name, certName, keyName string) *x509.Certificate {
+	hint := remake(name)
+	if !exists(c.store.path(certName)) && !exists(c.store.path(keyName)) && name == serverName {
+		hint = "keytool server" // nothing is there to be forced
 	}
-	cert := c.cert(certName, missing)
-	c.key(keyName, cert, missing, force)
-	if cert == nil {
-		return nil
+	cert := c.cert(certName, hint)
+	foreign := cert != nil && c.ca != nil && !signedBy(cert, c.ca)
+	if cert != nil && !foreign {
+		hint = "keytool renew " + name // which takes who and where from the certificate
 	}
-	path := c.store.path(certName)
-	if c.ca != nil && !signedBy(cert, c.ca) {
-		c.found(path, "not signed by the authority in "+caCert, force)
+	c.key(keyName, cert, hint, hint)
+	if foreign {
+		c.found(c.store.path(certName), "not signed by the authority in "+caCert, hint)
 		return nil
 	}
 	return cert
 }
 
 func (c *checker) server() {
-	cert := c.pair(serverCert, serverKey, "keytool server")
+	cert := c.pair(serverName, serverCert, serverKey)
 	if cert == nil {
 		return
 	}
 	path := c.store.path(serverCert)
 	c.life(path, cert, "keytool renew server")
 	if len(hostsOf(cert)) == 0 {
-		c.found(path, "names no host: clients other than the notebook plugin refuse it", "keytool server --force")
+		c.found(path, "names no host: clients other than the notebook plugin refuse it", "keytool server --force --host NAME")
 	}
 	if len(cert.ExtKeyUsage) > 0 && !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth) &&
 		!slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageAny) {
-		c.found(path, "not for servers (extended key usage)", "keytool server --force")
+		c.found(path, "not for servers (extended key usage)", remake(serverName))
 	}
 }
 
@@ -213,9 +212,8 @@ func (c *checker) list() {
 }
 
 func (c *checker) client(name string) {
-	command := "keytool client " + name
 	dir := clientsDir + "/" + name
-	cert := c.pair(dir+"/"+clientCert, dir+"/"+clientKey, command)
+	cert := c.pair(name, dir+"/"+clientCert, dir+"/"+clientKey)
 	for _, f := range []string{clientCA, clientEnv} {
 		if path := c.store.path(dir, f); !exists(path) {
 			c.found(path, "missing", "keytool renew "+name)
@@ -280,7 +278,7 @@ func (c *checker) leftovers(names []string) {
 			case strings.HasPrefix(f.Name(), tempPrefix):
 				c.found(filepath.Join(dir, f.Name()), "left half made by a keytool that was stopped", "remove it")
 			case archive && dir == c.store.path(clientsDir) && !slices.Contains(names, name):
-				c.found(filepath.Join(dir, f.Name()), "an archive without its folder", "keytool client "+name+" --force")
+				c.found(filepath.Join(dir, f.Name()), "an archive without its folder", remake(name))
 			}
 		}
 	}

@@ -268,6 +268,46 @@ func TestAdviceHelps(t *testing.T) {
 	wantProblems(t, s)
 }
 
+// Nor does it change who a client acts for, or what the server is called: here
+// after a renewal that was stopped between a key and its certificate.
+func TestAdviceKeepsWhoAndWhere(t *testing.T) {
+	t.Parallel()
+	s := &keytool.Store{Dir: t.TempDir()}
+	must(t)(s.Init(keytool.InitOptions{}))
+	must(t)(s.Server(keytool.ServerOptions{Hosts: []string{"playground.example.com"}}))
+	newClient(t, s, "notebook", keytool.ClientOptions{User: "ann@example.org"})
+	newClient(t, s, "site", keytool.ClientOptions{Gateway: true})
+	copyFile(t, s.Dir+"/ca/ca.key", s.Paths().ServerKey)
+	copyFile(t, s.Dir+"/ca/ca.key", s.ClientDir("notebook")+"/client.key")
+	remove(t, s.ClientDir("site")+"/client.key")
+
+	problems, err := s.Check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if name, ok := strings.CutPrefix(p.Hint, "keytool renew "); ok {
+			must(t)(s.Renew(name, keytool.RenewOptions{}))
+		} else {
+			t.Errorf("%s: %s: %s; want a renewal, which keeps what the certificate says", p.Path, p.What, p.Hint)
+		}
+	}
+	wantProblems(t, s)
+	if server := readCert(t, s.Paths().ServerCert); server.VerifyHostname("playground.example.com") != nil {
+		t.Errorf("the server is called %v", server.DNSNames)
+	}
+	if id := keytool.Identify(clientCert(t, s, "notebook")); id.User != "ann@example.org" {
+		t.Errorf("the notebook acts for %q", id.User)
+	}
+	if id := keytool.Identify(clientCert(t, s, "site")); id.Kind != keytool.Gateway {
+		t.Errorf("the site is a %v", id.Kind)
+	}
+	revoke(t, s, "site")
+	if _, err := s.Renew("site", keytool.RenewOptions{}); !strings.Contains(keytool.Hint(err), "--gateway") {
+		t.Errorf("renewing a revoked gateway: %v (%s), want a hint with --gateway", err, keytool.Hint(err))
+	}
+}
+
 func chmod(t *testing.T, path string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {

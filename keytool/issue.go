@@ -223,7 +223,7 @@ func (s *Store) Renew(name string, o RenewOptions) (Issued, error) {
 	if !signedBy(old, ca.cert) {
 		return Issued{}, &Error{
 			Err:  fmt.Errorf("%s: %w: it is of another authority, so what it says is not repeated", path, ErrUnknown),
-			Hint: "make it anew by " + command + " --force",
+			Hint: "make it anew by " + remake(name),
 		}
 	}
 	useRSA := o.RSA || isRSA(old)
@@ -238,7 +238,6 @@ func (s *Store) Renew(name string, o RenewOptions) (Issued, error) {
 }
 
 func (s *Store) renewClient(name string, old, ca *x509.Certificate, days int, useRSA bool) (Issued, error) {
-	force := "keytool client " + name + " --force"
 	entries, err := s.readIndex()
 	if err != nil {
 		return Issued{}, err
@@ -253,7 +252,7 @@ func (s *Store) renewClient(name string, old, ca *x509.Certificate, days int, us
 		if e.is(old) && !e.RevokedAt.IsZero() {
 			return Issued{}, &Error{
 				Err:  fmt.Errorf("client %s: %w on %s", name, ErrRevoked, day(e.RevokedAt)),
-				Hint: "if it shall come back: " + force,
+				Hint: "if it shall come back: " + remake(name),
 			}
 		}
 	}
@@ -262,7 +261,7 @@ func (s *Store) renewClient(name string, old, ca *x509.Certificate, days int, us
 	if id.Kind == Unmarked || id.Kind == OneUser && id.User == "" {
 		return Issued{}, &Error{
 			Err:  fmt.Errorf("client %s: %w: its certificate does not say who it acts for", name, ErrUnknown),
-			Hint: force + " --user ID",
+			Hint: "keytool client " + name + " --force --user ID",
 		}
 	}
 	template, err := clientTemplate(name, o)
@@ -281,6 +280,16 @@ func (s *Store) renewClient(name string, old, ca *x509.Certificate, days int, us
 	issued, err := s.issueClient(name, template, days, useRSA, env)
 	issued.Notes = append(notes, issued.Notes...)
 	return issued, err
+}
+
+// remake is the command that makes a certificate without looking at the one that
+// is there. So it must be told anew who and where that was: left to the defaults,
+// the client would act for another user, and the server have other names.
+func remake(name string) string {
+	if name == serverName {
+		return "keytool server --force, with every --host it had"
+	}
+	return "keytool client " + name + " --force, with the --user or --gateway it had"
 }
 
 func (s *Store) refuseExisting(hint string, names ...string) error {
