@@ -173,14 +173,14 @@ func (c *checker) life(path string, cert *x509.Certificate, hint string) {
 // index.json must know of all that it holds.
 func (c *checker) list() {
 	path := c.store.path(crlFile)
-	const hint = "revoke a client again, and it is written anew"
+	const hint = "keytool renew server writes it anew"
 	data, err := readFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		c.found(path, "missing: a server without it lets revoked certificates in", "keytool renew server writes it too")
+		c.found(path, "missing: a server without it lets revoked certificates in", hint)
 		return
 	}
 	if err != nil {
-		c.found(path, trimPath(err, path), hint)
+		c.found(path, trimPath(err, path), "move it away: then "+hint+", from what index.json knows")
 		return
 	}
 	if c.ca == nil {
@@ -188,11 +188,11 @@ func (c *checker) list() {
 	}
 	c.crl, err = ParseCRL(data, c.ca)
 	if err != nil {
-		c.found(path, err.Error(), "move it away and "+hint)
+		c.found(path, err.Error(), "bring it back from a backup, or move it away: then "+hint+", from what index.json knows")
 		return
 	}
 	if !c.crl.NextUpdate.IsZero() && c.now.After(c.crl.NextUpdate) {
-		c.found(path, "expired on "+day(c.crl.NextUpdate), hint)
+		c.found(path, "expired on "+day(c.crl.NextUpdate), "revoke a client again, and it is written anew")
 	}
 	issuer := hex.EncodeToString(c.ca.SubjectKeyId)
 	for _, e := range c.entries {
@@ -205,8 +205,8 @@ func (c *checker) list() {
 			c.found(c.store.path(indexFile), fmt.Sprintf("calls serial %s of %s good, which %s revokes", e.Serial, e.Name, crlFile),
 				"bring back a newer one if there is one; the next certificate made, as by keytool renew server, puts it right")
 		case !listed && !e.RevokedAt.IsZero():
-			c.found(path, fmt.Sprintf("lacks serial %s of %s, revoked on %s", e.Serial, e.Name, day(e.RevokedAt)),
-				"keytool revoke "+e.Name)
+			// Not by revoking the client again, who may have been let in again.
+			c.found(path, fmt.Sprintf("lacks serial %s of %s, revoked on %s", e.Serial, e.Name, day(e.RevokedAt)), hint)
 		}
 	}
 }

@@ -268,6 +268,30 @@ func TestAdviceHelps(t *testing.T) {
 	wantProblems(t, s)
 }
 
+// It ends nobody's access who was let in again after a revocation.
+func TestAdviceForAnOlderListCutsNobodyOff(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	newClient(t, s, "alice", keytool.ClientOptions{})
+	lost := clientCert(t, s, "alice")
+	backup := filepath.Join(t.TempDir(), "crl.pem")
+	copyFile(t, s.Paths().CRL, backup)
+	revoke(t, s, "alice")
+	must(t)(s.Client("alice", keytool.ClientOptions{Force: true}))
+	copyFile(t, backup, s.Paths().CRL)
+
+	problems, err := s.Check()
+	if err != nil || len(problems) != 1 || !strings.HasPrefix(problems[0].Hint, "keytool renew server ") {
+		t.Fatalf("%v, %v; want one problem, which a renewal of the server mends", problems, err)
+	}
+	must(t)(s.Renew("server", keytool.RenewOptions{}))
+	wantProblems(t, s)
+	if list := parseCRL(t, s); !list.Revoked(lost.SerialNumber) || list.Revoked(clientCert(t, s, "alice").SerialNumber) {
+		t.Errorf("revoked: the lost certificate %v, alice's new one %v; want the lost one only",
+			list.Revoked(lost.SerialNumber), list.Revoked(clientCert(t, s, "alice").SerialNumber))
+	}
+}
+
 // Nor does it change who a client acts for, or what the server is called: here
 // after a renewal that was stopped between a key and its certificate.
 func TestAdviceKeepsWhoAndWhere(t *testing.T) {

@@ -144,23 +144,14 @@ func markRevoked(entries []Entry, ca *x509.Certificate, list *x509.RevocationLis
 // it stop working on a quiet playground.
 func (a *authority) revocationList(now time.Time, old *x509.RevocationList, entries []Entry) ([]byte, error) {
 	var revoked []x509.RevocationListEntry
-	known := make(map[string]bool)
 	if old != nil {
 		revoked = append(revoked, old.RevokedCertificateEntries...)
-		for _, e := range revoked {
-			known[e.SerialNumber.Text(16)] = true
-		}
 	}
-	issuer := hex.EncodeToString(a.cert.SubjectKeyId)
-	for _, e := range entries {
-		if e.RevokedAt.IsZero() || e.Issuer != issuer || known[e.Serial] {
-			continue
-		}
+	for _, e := range a.unlisted(old, entries) {
 		serial, ok := new(big.Int).SetString(e.Serial, 16)
 		if !ok {
 			return nil, fmt.Errorf("%w: serial %q of %s", ErrIndex, e.Serial, e.Name)
 		}
-		known[e.Serial] = true
 		revoked = append(revoked, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: e.RevokedAt})
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
@@ -175,21 +166,46 @@ func (a *authority) revocationList(now time.Time, old *x509.RevocationList, entr
 	return pem.EncodeToMemory(&pem.Block{Type: crlType, Bytes: der}), nil
 }
 
+// unlisted returns what the entries revoke of this authority's certificates, and
+// the list does not.
+func (a *authority) unlisted(list *x509.RevocationList, entries []Entry) []Entry {
+	listed := make(map[string]bool)
+	if list != nil {
+		for _, e := range list.RevokedCertificateEntries {
+			listed[e.SerialNumber.Text(16)] = true
+		}
+	}
+	issuer := hex.EncodeToString(a.cert.SubjectKeyId)
+	var found []Entry
+	for _, e := range entries {
+		if !e.RevokedAt.IsZero() && e.Issuer == issuer && !listed[e.Serial] {
+			listed[e.Serial] = true
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
 // signsLists reports whether the authority may sign revocation lists; our own
 // may, the maintainer's own need not.
 func (a *authority) signsLists() bool { return a.cert.KeyUsage&x509.KeyUsageCRLSign != 0 }
 
 // ensureList writes the list of a store that has none, so that a server finds
-// one from the first day and sees it change.
+// one from the first day and sees it change, and the one that lacks what the index
+// revokes, such as one from a backup.
 func (s *Store) ensureList(ca *authority) error {
-	if exists(s.path(crlFile)) || !ca.signsLists() {
-		return nil
+	old, err := s.readList(ca.cert)
+	if err != nil || !ca.signsLists() {
+		return nil // Check tells of an unusable one
 	}
 	entries, err := s.readIndex()
 	if err != nil {
 		return err
 	}
-	list, err := ca.revocationList(s.now(), nil, entries)
+	if old != nil && len(ca.unlisted(old, entries)) == 0 {
+		return nil
+	}
+	list, err := ca.revocationList(s.now(), old, entries)
 	if err != nil {
 		return err
 	}
