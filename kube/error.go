@@ -159,11 +159,11 @@ func complaints(stderr string) []complaint {
 func complaintOf(line string) (complaint, bool) {
 	if rest, ok := strings.CutPrefix(line, "Error from server ("); ok {
 		if word, message, ok := strings.Cut(rest, "): "); ok {
-			return complaint{serverReason(word), bare(message)}, true
+			return ofServer(serverReason(word), message), true
 		}
 	}
 	if message, ok := strings.CutPrefix(line, "Error from server: "); ok {
-		return complaint{Busy, bare(message)}, true
+		return ofServer(Busy, message), true
 	}
 	for _, known := range []struct {
 		reason Reason
@@ -187,6 +187,16 @@ func complaintOf(line string) (complaint, bool) {
 		return complaint{transportReason(message), bare(message)}, true
 	}
 	return complaint{}, false
+}
+
+// ofServer is what the API server answered. A webhook's denial has whatever reason the
+// webhook gave it, and often none.
+func ofServer(reason Reason, message string) complaint {
+	message = bare(message)
+	if strings.HasPrefix(message, "admission webhook ") && strings.Contains(message, " denied the request") {
+		reason = Forbidden
+	}
+	return complaint{reason, message}
 }
 
 // bare takes off what kubectl puts before Kubernetes' words.
