@@ -42,9 +42,13 @@ type ticket[T any] struct {
 	dropped bool
 }
 
-// do has item run and returns its error, or that of ctx. An item that was not yet
-// begun when ctx ends is never run.
+// do has item run and returns its error. When ctx ends, its cause is the error: an item
+// that was not yet begun is then never run, and the end of one that was is waited for, so
+// that nothing more comes of it once do has returned.
 func (g *group[T]) do(ctx context.Context, item T) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	t := &ticket[T]{item: item, done: make(chan error, 1)}
 	g.mu.Lock()
 	g.waiting = append(g.waiting, t)
@@ -59,13 +63,23 @@ func (g *group[T]) do(ctx context.Context, item T) error {
 		return err
 	case <-ctx.Done():
 	}
+	if g.leave(t) {
+		if err := <-t.done; err == nil {
+			return nil
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// leave stops waiting for t, and reports whether its run has begun.
+func (g *group[T]) leave(t *ticket[T]) (begun bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	t.dropped = true
 	if t.taken {
 		t.leave()
 	}
-	return ctx.Err()
+	return t.taken
 }
 
 // batch is what goes into one run.

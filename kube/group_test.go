@@ -84,6 +84,42 @@ func TestWhoGivesUpIsNotRun(t *testing.T) {
 	})
 }
 
+// Else a record could be made after its user's databases were deleted.
+func TestWhoGivesUpKnowsThatNothingMoreComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reason := errors.New("deleted")
+		g := &group[int]{most: 3, run: closed(func(_ context.Context, items []int) []error {
+			time.Sleep(time.Minute)
+			errs := make([]error, len(items))
+			for i, item := range items {
+				if item == 3 {
+					errs[i] = number(item)
+				}
+			}
+			return errs
+		})}
+		var all sync.WaitGroup
+		all.Go(func() { g.do(t.Context(), 0) })
+		synctest.Wait()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		begun := time.Now()
+		for item, want := range map[int]error{2: nil, 3: reason} {
+			all.Go(func() {
+				if err := g.do(ctx, item); err != want || time.Since(begun) != 2*time.Minute {
+					t.Errorf("item %d got %v after %v", item, err, time.Since(begun))
+				}
+			})
+		}
+		all.Go(func() { g.do(t.Context(), 4) }) // for whom the run goes on
+		time.Sleep(90 * time.Second)
+		cancel(reason)
+		if err := g.do(ctx, 5); err != reason {
+			t.Errorf("got %v", err)
+		}
+		all.Wait()
+	})
+}
+
 func TestARunEndsWhenNobodyWaitsForItAnyMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := 0
