@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
@@ -68,16 +69,17 @@ func (c *Cluster) LastSeen() time.Time {
 
 // watching is the state of one Watch; it lives in one goroutine.
 type watching struct {
-	cluster  *Cluster
-	observer playground.Observer
-	listed   map[string]bool  // kinds that were listed at least once
-	trouble  map[string]error // kinds that are out of touch now
-	late     <-chan time.Time // fires when trouble lasted too long
-	stale    bool             // was told
-	synced   bool             // was told
-	halves   map[string]half  // unfinished releases, by name
-	held     map[string]bool  // names whose pod vanished under a mark, not told yet
-	sweeping sync.WaitGroup
+	cluster   *Cluster
+	observer  playground.Observer
+	listed    map[string]bool  // kinds that were listed at least once
+	trouble   map[string]error // kinds that are out of touch now
+	late      <-chan time.Time // fires when trouble lasted too long
+	stale     bool             // was told
+	synced    bool             // was told
+	halves    map[string]half  // unfinished releases, by name
+	held      map[string]bool  // names whose pod vanished under a mark, not told yet
+	sweeping  sync.WaitGroup
+	finishing atomic.Bool // half-done releases are being finished
 }
 
 // half is a release whose pod is still there.
@@ -242,25 +244,52 @@ func (w *watching) sweep(ctx context.Context) {
 			w.observer.Changed(after[0])
 		}
 	}
-	now := time.Now()
-	still := make(map[string]half)
-	for _, name := range c.view.databases(pieces.unfinishedRelease) {
-		p, _ := c.view.database(name)
+	w.halves = w.unfinished(ctx)
+	for _, place := range c.view.list(pieces.halfHanded) {
+		w.handOver(ctx, place)
+	}
+}
+
+// unfinished finishes the releases that have been half done for long, all of them together
+// and one time at a time, and returns all that are half done. One that stays is tried
+// again only after as long, since its own replica may be at it.
+func (w *watching) unfinished(ctx context.Context) map[string]half {
+	view, now, busy := w.cluster.view, time.Now(), w.finishing.Load()
+	all := make(map[string]half)
+	var due []playground.Database
+	for _, name := range view.databases(pieces.unfinishedRelease) {
+		p, _ := view.database(name)
 		if p.pod == nil {
 			continue
 		}
+		uid := p.pod.version.UID
 		h, known := w.halves[name]
-		if !known || h.uid != p.pod.version.UID {
-			h = half{p.pod.version.UID, now}
+		if !known || h.uid != uid {
+			h = half{uid, now}
 		}
-		still[name] = h
-		if now.Sub(h.since) >= c.timing.unfinal {
-			c.o.Log.WithField("user", p.record.user.String()).Info("a release that was left half done is finished")
-			w.sweeping.Go(func() { _ = c.deleteExactly(ctx, c.pods(), p.record.place, h.uid) })
+		if !busy && now.Sub(h.since) >= w.cluster.timing.unfinal {
+			h.since = now
+			due = append(due, playground.Database{User: p.record.user, Place: p.record.place, Pod: playground.Version{UID: uid}})
 		}
+		all[name] = h
 	}
-	w.halves = still
-	for _, place := range c.view.list(pieces.halfHanded) {
-		w.handOver(ctx, place)
+	if len(due) > 0 {
+		w.finishing.Store(true)
+		w.sweeping.Go(func() {
+			defer w.finishing.Store(false)
+			w.finish(ctx, due)
+		})
+	}
+	return all
+}
+
+func (w *watching) finish(ctx context.Context, due []playground.Database) {
+	log := w.cluster.o.Log.WithField("databases", len(due))
+	err := w.cluster.deletePods(ctx, due)
+	switch {
+	case err == nil:
+		log.Info("releases that were left half done are finished")
+	case ctx.Err() == nil:
+		log.WithError(err).Warn("releases that were left half done cannot be finished yet; it is tried again")
 	}
 }

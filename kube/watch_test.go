@@ -2,11 +2,16 @@ package kube_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	logtest "github.com/sirupsen/logrus/hooks/test"
+
 	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/kube"
 	"sqlflow.org/sqlflow_playground/kube/fakekubectl"
 )
 
@@ -229,6 +234,51 @@ func TestReleaseThatWasLeftHalfDoneIsFinished(t *testing.T) {
 	if !strings.Contains(past, string(playground.Leaving)) || b.fake.Object("pods", db.User.Name()) != nil {
 		t.Errorf("it was %s", past)
 	}
+}
+
+// What is left of a whole class is finished as it was begun, and the operator hears why it
+// did not go at once.
+func TestManyReleasesThatWereLeftHalfDoneAreFinishedTogether(t *testing.T) {
+	t.Parallel()
+	b := onFake(t)
+	b.fake.Set(func(s *fakekubectl.Settings) { s.Manual = false })
+	n := b.count()
+	log, told := logtest.NewNullLogger()
+	c := b.cluster(func(o *kube.Options) { o.Log = log })
+	w := b.watch(c)
+	var all []playground.Database
+	for i := range 12 {
+		user := playground.User(fmt.Sprintf("user%d", i))
+		must(t, c.Claim(t.Context(), user, "", at))
+		must(t, c.Start(t.Context(), user))
+		w.is(user, playground.Ready)
+		all = append(all, w.agrees(c, user))
+	}
+	// Of the one who comes first, of the others, and when it is first tried to finish all.
+	plant(b, fakekubectl.Fault{Match: "^delete", Do: "fail", Times: 3, Stderr: "Error from server (InternalError): no leader"})
+	var releases sync.WaitGroup
+	for _, db := range all {
+		releases.Go(func() {
+			if err := c.Release(t.Context(), db, at); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	releases.Wait()
+	for _, db := range all {
+		w.is(db.User, playground.Released)
+	}
+	if deletes := n.copy()["delete"]; deletes >= len(all) {
+		t.Errorf("%d kubectl deleted the pods of %d", deletes, len(all))
+	}
+	said := func(words ...string) bool {
+		var all string
+		for _, entry := range told.AllEntries() {
+			all += fmt.Sprintln(entry.Message, entry.Data)
+		}
+		return !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(all, w) })
+	}
+	b.fake.Eventually("the log tells of both", func() bool { return said("cannot be finished yet", "no leader", "half done are finished") })
 }
 
 func TestStartFinishesAReleaseFirst(t *testing.T) {
