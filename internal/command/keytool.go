@@ -109,7 +109,7 @@ server's certificate, and for every client a folder to send.`,
 			return f.store().Renew(args[0], keytool.RenewOptions{Days: f.days, RSA: f.rsa})
 		}))
 	making(sub, 825)
-	sub.ValidArgsFunction = f.completeNames
+	sub.ValidArgsFunction = f.completeIssued
 
 	sub = add("revoke NAME", "End every certificate of a client", "  sqlflow_playground keytool revoke ann", cobra.ExactArgs(1),
 		func(c *cobra.Command, args []string) error {
@@ -124,7 +124,7 @@ server's certificate, and for every client a folder to send.`,
 				got.Name, len(got.Serials), len(got.Earlier), got.CRL)
 			return err
 		})
-	sub.ValidArgsFunction = f.completeNames
+	sub.ValidArgsFunction = f.completeClients
 
 	add("list", "List all certificates, their expiry and revocation", "  sqlflow_playground keytool list --json", cobra.NoArgs,
 		func(c *cobra.Command, _ []string) error {
@@ -164,15 +164,26 @@ server's certificate, and for every client a folder to send.`,
 	return c
 }
 
-// completeNames completes the names that were issued certificates.
-func (f *keyFlags) completeNames(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+// completeIssued completes what has a certificate that can be renewed.
+func (f *keyFlags) completeIssued(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return f.complete(func(e keytool.Entry) bool { return e.Kind != keytool.KindCA })
+}
+
+// completeClients completes the clients that are not revoked.
+func (f *keyFlags) completeClients(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return f.complete(func(e keytool.Entry) bool {
+		return (e.Kind == keytool.KindClient || e.Kind == keytool.KindGateway) && e.RevokedAt.IsZero()
+	})
+}
+
+func (f *keyFlags) complete(wanted func(keytool.Entry) bool) ([]string, cobra.ShellCompDirective) {
 	all, err := f.store().List()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	var names []string
 	for _, e := range all {
-		if e.Current {
+		if e.Current && wanted(e) {
 			names = append(names, e.Name)
 		}
 	}
