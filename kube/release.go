@@ -264,7 +264,7 @@ func (c *Cluster) deleteAll(ctx context.Context, volumes bool, also string, name
 }
 
 // Remove deletes all of user that carries our labels, the lease first. A volume stays
-// unless purge is set, or it never held data.
+// unless purge is set, or it is not bound and so never held data.
 func (c *Cluster) Remove(ctx context.Context, user playground.User, purge bool) error {
 	names := map[string]bool{user.Name(): true}
 	p, _ := c.view.database(user.Name())
