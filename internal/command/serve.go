@@ -210,10 +210,8 @@ func (g *gateway) close() {
 // checks are what /readyz shows: every dependency, each answered from memory.
 func (g *gateway) checks() map[string]func() error {
 	return map[string]func() error{
-		"cluster": g.manager.Fresh,
-		"certificates": func() error {
-			return handlers.Warning(g.tls.Status().Problem)
-		},
+		"cluster":      g.manager.Fresh,
+		"certificates": func() error { return certificates(g.tls.Status()) },
 		"databases": func() error {
 			if w := g.manager.Warnings(); len(w) > 0 {
 				return handlers.Warning(errors.New(strings.Join(w, "; ")))
@@ -221,6 +219,26 @@ func (g *gateway) checks() map[string]func() error {
 			return nil
 		},
 	}
+}
+
+// certificates is an error when clients cannot come in by what is in force, a warning when
+// that draws near or what was meant to replace it is not usable.
+func certificates(s tlsserver.Status) error {
+	var told []string
+	for _, err := range []error{s.Expired, s.Problem} {
+		if err != nil {
+			told = append(told, err.Error())
+		}
+	}
+	told = append(told, s.Warnings...)
+	if len(told) == 0 {
+		return nil
+	}
+	err := errors.New(strings.Join(told, "; "))
+	if s.Expired != nil {
+		return err
+	}
+	return handlers.Warning(err)
 }
 
 func (g *gateway) certificatesLeft() map[string]time.Duration {
@@ -235,8 +253,17 @@ func (g *gateway) certificatesLeft() map[string]time.Duration {
 
 // parseCRL adapts the key tool's reader to what the TLS listener asks for.
 func parseCRL(pem []byte, cas []*x509.Certificate) (tlsserver.Revocations, error) {
-	return keytool.ParseCRL(pem, cas...)
+	list, err := keytool.ParseCRL(pem, cas...)
+	if err != nil {
+		return nil, err
+	}
+	return revocations{list}, nil
 }
+
+type revocations struct{ *keytool.RevocationList }
+
+// NextUpdate implements [tlsserver.Revocations].
+func (r revocations) NextUpdate() time.Time { return r.RevocationList.NextUpdate }
 
 // identify adapts what the key tool reads from a certificate to the domain's words.
 func identify(cert *x509.Certificate) playground.Client {

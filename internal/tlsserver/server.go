@@ -24,9 +24,11 @@ const (
 	handshakeTimeout = 10 * time.Second
 )
 
-// Revocations tells which certificates are no longer accepted, by serial number.
+// Revocations tells which certificates are no longer accepted, by serial number, and
+// when its authority meant to have made a newer list; zero if it did not say.
 type Revocations interface {
 	Revoked(serial *big.Int) bool
+	NextUpdate() time.Time
 }
 
 // Options say where the files are and how strict the door is. The three files and
@@ -94,6 +96,7 @@ type Server struct {
 
 	reloading sync.Mutex
 	rejected  [32]byte              // digest of the files that were refused last; under reloading
+	told      []string              // what tell found last; under reloading
 	problem   atomic.Pointer[error] // why the files on disk are not in force; nil: they are
 }
 

@@ -33,12 +33,13 @@ func (f files) digest() [32]byte {
 
 // set is everything that decides who gets in, checked and never changed.
 type set struct {
-	digest      [32]byte
-	loaded      time.Time
-	cas         []*x509.Certificate
-	leaf        *x509.Certificate
-	revocations Revocations // nil: no list
-	config      *tls.Config
+	digest       [32]byte // of all files
+	certificates [32]byte // of all but the list
+	loaded       time.Time
+	cas          []*x509.Certificate
+	leaf         *x509.Certificate
+	revocations  Revocations // nil: no list
+	config       *tls.Config
 }
 
 func (s *Server) read() (files, error) {
@@ -90,9 +91,30 @@ func readFile(path string) ([]byte, error) {
 	return content, nil
 }
 
-// build checks that the files fit together and makes a set of them.
+// build checks that the files fit together and makes a set of them. Certificates that are
+// in force were checked when they came: one that has expired since keeps no newer list out.
 func (s *Server) build(f files) (*set, error) {
-	now := s.Now()
+	certificates := files{ca: f.ca, cert: f.cert, key: f.key}.digest()
+	in := s.current.Load()
+	if in == nil || in.certificates != certificates {
+		var err error
+		if in, err = s.certify(f); err != nil {
+			return nil, err
+		}
+	}
+	made := *in
+	made.digest, made.certificates, made.loaded, made.revocations = f.digest(), certificates, s.Now(), nil
+	if f.crl != nil {
+		var err error
+		if made.revocations, err = s.ParseCRL(f.crl, made.cas); err != nil {
+			return nil, fmt.Errorf("the revocation list %s: %w: bring it back from a backup (keytool check)", s.CRLFile, err)
+		}
+	}
+	return &made, nil
+}
+
+// certify is build for the certificates.
+func (s *Server) certify(f files) (*set, error) {
 	cas, err := parseCertificates(f.ca)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a CA certificate in PEM: %w: give --ca_crt the authority's (keytool check)", s.CAFile, err)
@@ -101,23 +123,11 @@ func (s *Server) build(f files) (*set, error) {
 	for _, ca := range cas {
 		roots.AddCert(ca)
 	}
-	if !slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return now.Before(ca.NotAfter) }) {
-		return nil, fmt.Errorf("the CA certificate %s expired on %s: make a new one, and new certificates for everybody (keytool init --force)",
-			s.CAFile, day(cas[0].NotAfter))
-	}
 	pair, err := s.keyPair(f)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.checkLeaf(pair, roots, now); err != nil {
-		return nil, err
-	}
-	made := &set{digest: f.digest(), loaded: now, cas: cas, leaf: pair.Leaf}
-	if f.crl != nil {
-		if made.revocations, err = s.ParseCRL(f.crl, cas); err != nil {
-			return nil, fmt.Errorf("the revocation list %s: %w: bring it back from a backup (keytool check)", s.CRLFile, err)
-		}
-	}
+	made := &set{cas: cas, leaf: pair.Leaf}
 	made.config = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{pair},
@@ -129,7 +139,15 @@ func (s *Server) build(f files) (*set, error) {
 		// for the set in force at that moment, not for the one of its own config.
 		VerifyConnection: func(state tls.ConnectionState) error { return s.Check(&state) },
 	}
-	return made, nil
+	return made, s.verify(made, s.Now())
+}
+
+// verify checks that at that time clients can be let in, and accept the server.
+func (s *Server) verify(in *set, now time.Time) error {
+	if !slices.ContainsFunc(in.cas, func(ca *x509.Certificate) bool { return now.Before(ca.NotAfter) }) {
+		return fmt.Errorf("the CA certificate %s expired on %s: %s", s.CAFile, day(in.cas[0].NotAfter), renewCA)
+	}
+	return s.checkLeaf(in.config.Certificates[0], in.config.ClientCAs, now)
 }
 
 func (s *Server) keyPair(f files) (tls.Certificate, error) {
@@ -153,7 +171,7 @@ func (s *Server) checkLeaf(pair tls.Certificate, roots *x509.CertPool, now time.
 	leaf := pair.Leaf
 	switch {
 	case now.After(leaf.NotAfter):
-		return fmt.Errorf("the server certificate %s expired on %s: renew it (keytool renew server)", s.CertFile, day(leaf.NotAfter))
+		return fmt.Errorf("the server certificate %s expired on %s: %s", s.CertFile, day(leaf.NotAfter), renewServer)
 	case now.Before(leaf.NotBefore):
 		return fmt.Errorf("the server certificate %s is not valid before %s: check the clock", s.CertFile, leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
@@ -167,8 +185,12 @@ func (s *Server) checkLeaf(pair tls.Certificate, roots *x509.CertPool, now time.
 	if err == nil {
 		return nil
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.IncompatibleUsage {
+	switch invalid, _ := errors.AsType[x509.CertificateInvalidError](err); {
+	case invalid.Cert == nil:
+	case invalid.Reason == x509.IncompatibleUsage:
 		return fmt.Errorf("the certificate %s is not one for a server: give --server_crt a server's (keytool server)", s.CertFile)
+	case invalid.Reason == x509.Expired: // its text has the time in it
+		return fmt.Errorf("an authority of the server certificate %s is not valid now: make a new certificate by one that is (keytool server --force)", s.CertFile)
 	}
 	return fmt.Errorf("the CA %s did not sign the server certificate %s: give the authority that did, or make a new certificate (keytool server): %w",
 		s.CAFile, s.CertFile, err)

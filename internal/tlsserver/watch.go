@@ -16,10 +16,11 @@ import (
 const settle = 200 * time.Millisecond
 
 // Reload reads the files now. The error says why they were not taken; then the set
-// that was in force stays so.
+// that was in force stays so. It also logs what has expired since, or soon will, once.
 func (s *Server) Reload() error {
 	s.reloading.Lock()
 	defer s.reloading.Unlock()
+	defer s.tell()
 	f, err := s.read()
 	digest := f.digest()
 	if err == nil {
@@ -135,6 +136,10 @@ type Status struct {
 	List   bool      // whether there is a revocation list
 	// Problem is why the files on disk are not in force; nil if they are.
 	Problem error
+	// Expired is why the set in force is no longer good for clients, and Warnings are what
+	// will end soon or should have been replaced. Each says what to do.
+	Expired  error
+	Warnings []string
 	// Certificates are the authorities' ("ca") and the server's ("server").
 	Certificates []Certificate
 }
@@ -149,6 +154,7 @@ type Certificate struct {
 func (s *Server) Status() Status {
 	now := s.current.Load()
 	status := Status{Loaded: now.loaded, List: now.revocations != nil}
+	status.Warnings, status.Expired = s.dates(now, s.Now())
 	if problem := s.problem.Load(); problem != nil {
 		status.Problem = *problem
 	}

@@ -29,12 +29,12 @@ type Authority struct {
 }
 
 // Leaf says what a certificate is for. The zero Leaf is a client's, good for a day
-// from now.
+// from now. Without NotBefore, it begins a day before NotAfter.
 type Leaf struct {
-	Name     string
-	Server   bool // for localhost, 127.0.0.1 and ::1
-	Old      bool // like gen_cert.sh's: for nothing in particular, and without names of hosts
-	NotAfter time.Time
+	Name                string
+	Server              bool // for localhost, 127.0.0.1 and ::1
+	Old                 bool // like gen_cert.sh's: for nothing in particular, and without names of hosts
+	NotBefore, NotAfter time.Time
 }
 
 // Pair is a certificate with its key.
@@ -47,12 +47,18 @@ type Pair struct {
 // NewAuthority makes one that is good for ten years.
 func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
+	return NewAuthorityUntil(t, name, time.Now().AddDate(10, 0, 0))
+}
+
+// NewAuthorityUntil makes one that is good until then.
+func NewAuthorityUntil(t testing.TB, name string, notAfter time.Time) *Authority {
+	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber:          serial(t),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().AddDate(10, 0, 0),
+		NotAfter:              notAfter,
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
@@ -85,6 +91,9 @@ func (a *Authority) Issue(t testing.TB, leaf Leaf) Pair {
 		template.NotAfter = leaf.NotAfter
 		template.NotBefore = leaf.NotAfter.AddDate(0, 0, -1)
 	}
+	if !leaf.NotBefore.IsZero() {
+		template.NotBefore = leaf.NotBefore
+	}
 	cert := sign(t, template, a.Cert, key, a.key)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -93,10 +102,16 @@ func (a *Authority) Issue(t testing.TB, leaf Leaf) Pair {
 	return Pair{Cert: cert, PEM: encode("CERTIFICATE", cert.Raw), Key: encode("PRIVATE KEY", der), Authority: a}
 }
 
-// RevocationList makes a list of these certificates, in PEM.
+// RevocationList makes a list of these certificates, in PEM, that is good for 30 days.
 func (a *Authority) RevocationList(t testing.TB, revoked ...*x509.Certificate) []byte {
 	t.Helper()
-	template := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now(), NextUpdate: time.Now().AddDate(0, 0, 30)}
+	return a.RevocationListUntil(t, time.Now().AddDate(0, 0, 30), revoked...)
+}
+
+// RevocationListUntil makes one that is to be followed by another then.
+func (a *Authority) RevocationListUntil(t testing.TB, next time.Time, revoked ...*x509.Certificate) []byte {
+	t.Helper()
+	template := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: time.Now(), NextUpdate: next}
 	for _, cert := range revoked {
 		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
 			x509.RevocationListEntry{SerialNumber: cert.SerialNumber, RevocationTime: time.Now()})
@@ -108,16 +123,22 @@ func (a *Authority) RevocationList(t testing.TB, revoked ...*x509.Certificate) [
 	return encode("X509 CRL", der)
 }
 
-// Serials are revoked serial numbers.
-type Serials []*big.Int
-
-// Revoked reports whether serial is one of them.
-func (s Serials) Revoked(serial *big.Int) bool {
-	return slices.ContainsFunc(s, func(n *big.Int) bool { return n.Cmp(serial) == 0 })
+// Revocations are what ParseRevocationList read.
+type Revocations struct {
+	serials []*big.Int
+	next    time.Time
 }
 
+// Revoked reports whether serial is on the list.
+func (r *Revocations) Revoked(serial *big.Int) bool {
+	return slices.ContainsFunc(r.serials, func(n *big.Int) bool { return n.Cmp(serial) == 0 })
+}
+
+// NextUpdate is when the list is to be followed by another.
+func (r *Revocations) NextUpdate() time.Time { return r.next }
+
 // ParseRevocationList reads what RevocationList wrote.
-func ParseRevocationList(list []byte, cas []*x509.Certificate) (Serials, error) {
+func ParseRevocationList(list []byte, cas []*x509.Certificate) (*Revocations, error) {
 	block, _ := pem.Decode(list)
 	if block == nil {
 		return nil, errors.New("no PEM block")
@@ -129,11 +150,11 @@ func ParseRevocationList(list []byte, cas []*x509.Certificate) (Serials, error) 
 	if !slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return parsed.CheckSignatureFrom(ca) == nil }) {
 		return nil, errors.New("signed by another authority")
 	}
-	var serials Serials
+	r := &Revocations{next: parsed.NextUpdate}
 	for _, entry := range parsed.RevokedCertificateEntries {
-		serials = append(serials, entry.SerialNumber)
+		r.serials = append(r.serials, entry.SerialNumber)
 	}
-	return serials, nil
+	return r, nil
 }
 
 // Client is the configuration of a client that shows p and trusts p's authority and
