@@ -106,11 +106,12 @@ func plain(row []any) []any {
 // Log implements [handlers.Workflow].
 func (f *found) Log(ctx context.Context, step string) (string, error) {
 	s := f.status.Step(step)
+	gone := playground.Errorf(handlers.NotFound, "there is no log: the pod of %.80s is gone, or it had none", step)
 	switch {
 	case s == nil:
 		return "", playground.Errorf(handlers.NotFound, "the workflow has no step %.80q", step)
 	case s.Pod == "" && s.State.Ended():
-		return "", playground.Errorf(handlers.NotFound, "there is no log: the pod of %s is gone, or it had none", step)
+		return "", gone
 	case !s.Begun:
 		return "", playground.Errorf(handlers.NotFound, "there is no log yet: %s has not begun", step)
 	}
@@ -119,7 +120,10 @@ func (f *found) Log(ctx context.Context, step string) (string, error) {
 		text.Write(line)
 		return text.WriteByte('\n')
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, workflow.ErrNoLogs):
+		return "", gone
+	case err != nil:
 		return "", mistake(err)
 	}
 	return strings.ToValidUTF8(text.String(), "\ufffd"), nil

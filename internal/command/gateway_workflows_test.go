@@ -29,6 +29,7 @@ type objects struct {
 	all   map[string]string // JSON by "kind/name"
 	pods  string            // the list of what runs steps
 	logs  string            // of every pod
+	mute  error             // instead of logs
 	texts []string          // all that came on standard input
 	calls []string
 	fail  error
@@ -69,6 +70,9 @@ func (o *objects) Stream(_ context.Context, line func([]byte) error, args ...str
 	if args[0] != "logs" {
 		return fmt.Errorf("the fake knows no %v", args)
 	}
+	if o.mute != nil {
+		return o.mute
+	}
 	for l := range strings.Lines(o.logs) {
 		if err := line([]byte(strings.TrimSuffix(l, "\n"))); err != nil {
 			return err
@@ -99,16 +103,20 @@ func programsOn(t *testing.T, o *objects, allowed ...string) *programs {
 	return p
 }
 
+// captured is what a real engine made, of which the workflow has another name here.
+func captured(t *testing.T, file, name, here string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "kube", "workflow", "testdata", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(text), name, here)
+}
+
 // failedWorkflow is what a real Argo made of three steps, the second of which failed.
 func failedWorkflow(t *testing.T, user string) (o *objects, id string) {
 	t.Helper()
-	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join("..", "..", "kube", "workflow", "testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.ReplaceAll(string(text), "sqlflow-5wb5k", "sqlflow-argo-5wb5k")
-	}
+	read := func(file string) string { return captured(t, file, "sqlflow-5wb5k", "sqlflow-argo-5wb5k") }
 	note, err := json.Marshal(user)
 	if err != nil {
 		t.Fatal(err)
@@ -341,6 +349,33 @@ func TestLogsAreBounded(t *testing.T) {
 		if _, err := w.Log(t.Context(), step); code(err) != handlers.NotFound {
 			t.Errorf("the log of %s: %v", step, err)
 		}
+	}
+}
+
+// Tekton deletes the pods of what is cancelled, and names them for ever.
+func TestTheLogOfAPodThatIsGone(t *testing.T) {
+	t.Parallel()
+	const id = "sqlflow-tekton-6s57t"
+	read := func(file string) string { return captured(t, file, "sqlflow-6s57t", id) }
+	o := newObjects()
+	o.all["pipelineruns.tekton.dev/"+id] = strings.Replace(read("tekton-stopped.pipelinerun.json"),
+		`"metadata": {`, `"metadata": {"annotations": {"sqlflow.org/user": "\"ann\""},`, 1)
+	o.pods = read("tekton-stopped.taskruns.json")
+	o.mute = &kube.Error{Reason: kube.NotFound, Err: errors.New("exit status 1")}
+	w, err := programsOn(t, o).Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if step := w.(*found).status.Step("s2-slow"); step.Pod == "" {
+		t.Fatal("the step names no pod")
+	}
+	text, err := w.Log(t.Context(), "s2-slow")
+	if code(err) != handlers.NotFound || !strings.Contains(err.Error(), "the pod of s2-slow is gone") {
+		t.Errorf("of a pod that is gone: %q, %v", text, err)
+	}
+	o.all["pods/"+id+"-s2-slow-pod"] = "pod/" + id + "-s2-slow-pod\n"
+	if text, err := w.Log(t.Context(), "s2-slow"); code(err) != playground.Internal {
+		t.Errorf("of one that is there: %q, %v", text, err)
 	}
 }
 
