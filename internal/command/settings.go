@@ -164,7 +164,8 @@ func (s *settings) revocationList() (path string, mayLack bool) {
 	if s.crl != "" {
 		return s.crl, false
 	}
-	return filepath.Join(filepath.Dir(filepath.Dir(s.caCrt)), "crl.pem"), true
+	// Absolute, because ca.crt alone, or ../ca.crt, does not name the folder above it.
+	return filepath.Join(filepath.Dir(filepath.Dir(absolute(s.caCrt))), "crl.pem"), true
 }
 
 // allowOldCerts decides about certificates that do not say whom they act for.
