@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"strconv"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"sqlflow.org/sqlflow_playground/client"
 	"sqlflow.org/sqlflow_playground/internal/embedded"
 	"sqlflow.org/sqlflow_playground/internal/playground"
 	"sqlflow.org/sqlflow_playground/keytool"
@@ -48,7 +50,7 @@ func demo(ctx context.Context, out, errs io.Writer, s *settings, dir string) err
 		return errNoEngine
 	}
 	store := &keytool.Store{Dir: dir}
-	if err := demoKeys(out, store, s.port); err != nil {
+	if err := demoKeys(out, store); err != nil {
 		return withHint(err)
 	}
 	paths := store.Paths()
@@ -66,7 +68,11 @@ func demo(ctx context.Context, out, errs io.Writer, s *settings, dir string) err
 		return err
 	}
 	_, port, err := net.SplitHostPort(g.listener.Addr().String())
+	if err == nil {
+		err = withHint(demoClient(store, port))
+	}
 	if err != nil {
+		g.close()
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -81,38 +87,54 @@ func demo(ctx context.Context, out, errs io.Writer, s *settings, dir string) err
 	return <-ended
 }
 
-// demoKeys makes what the key store lacks: the authority, the server's certificate,
-// and a client for the demo's user.
-func demoKeys(out io.Writer, store *keytool.Store, port int) error {
-	have := map[string]bool{}
-	if store.Exists() {
-		all, err := store.List()
-		if err != nil {
-			return err
-		}
-		for _, e := range all {
-			have[e.Name] = have[e.Name] || e.Current
-		}
-	} else {
+// demoKeys makes what the key store lacks of the authority and the server's certificate.
+func demoKeys(out io.Writer, store *keytool.Store) error {
+	if !store.Exists() {
 		if _, err := store.Init(keytool.InitOptions{}); err != nil {
 			return err
 		}
 		fmt.Fprintf(out, "made the key store %s\n", store.Dir)
 	}
-	if !have["server"] {
-		if _, err := store.Server(keytool.ServerOptions{}); err != nil {
-			return err
-		}
+	if server, err := current(store, "server"); err != nil || server != nil {
+		return err
 	}
-	if have[demoUser] {
-		return nil
+	_, err := store.Server(keytool.ServerOptions{})
+	return err
+}
+
+// current finds the certificate that lies in the folder of this name; nil if none does.
+func current(store *keytool.Store, name string) (*keytool.Entry, error) {
+	all, err := store.List()
+	if err != nil {
+		return nil, err
 	}
-	folder, err := filepath.Abs(store.ClientDir(demoUser))
+	at := slices.IndexFunc(all, func(e keytool.Entry) bool { return e.Name == name && e.Current })
+	if at < 0 {
+		return nil, nil
+	}
+	return &all[at], nil
+}
+
+// demoClient makes the client of the demo's user, and makes it anew where its env file
+// names another port or folder.
+func demoClient(store *keytool.Store, port string) error {
+	const localhost = "https://localhost:"
+	folder := absolute(store.ClientDir(demoUser))
+	have, err := current(store, demoUser)
 	if err != nil {
 		return err
 	}
+	if have != nil {
+		env, err := readEnvFile(store.EnvFile(demoUser), World{})
+		server, key := env[client.EnvServer], env[client.EnvClientKey]
+		fits := server == localhost+port && key == filepath.Join(folder, "client.key")
+		elsewhere := !strings.HasPrefix(server, localhost) // a client of that name, but not the demo's
+		if err == nil && (fits || elsewhere) || !have.RevokedAt.IsZero() {
+			return nil
+		}
+	}
 	_, err = store.Client(demoUser, keytool.ClientOptions{
-		Folder: folder, ServerURL: "https://" + net.JoinHostPort("localhost", strconv.Itoa(port)), SQLFlowServer: "localhost:50051",
+		Folder: folder, ServerURL: localhost + port, SQLFlowServer: "localhost:50051", Force: have != nil,
 	})
 	return err
 }
