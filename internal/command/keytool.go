@@ -120,7 +120,7 @@ server's certificate, and for every client a folder to send.`,
 			if f.json {
 				return printJSON(c.OutOrStdout(), got)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "revoked %s (certificates: %d now, %d before); a running server reads %s by itself\n",
+			_, err = fmt.Fprintf(c.OutOrStdout(), "revoked %s (certificates: %d now, %d before); a server that reads %s knows by itself, one that reads a copy, as in a Secret, when that is made again\n",
 				got.Name, len(got.Serials), len(got.Earlier), got.CRL)
 			return err
 		})

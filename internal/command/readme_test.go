@@ -14,7 +14,7 @@ import (
 // elsewhere are the README's commands that another test runs, by how they begin.
 func elsewhere() map[string]string {
 	return map[string]string{
-		"kubectl ": "test/e2e applies role and Deployment to a real cluster; the network policy was tried by hand",
+		"kubectl ": "test/e2e applies role, Secret and Deployment to a real cluster; the network policy was tried by hand",
 		"sqlflow_playground workflow run --engine argo":   "test/e2e, on a real Argo",
 		"sqlflow_playground workflow run --engine tekton": "test/e2e, on a real Tekton",
 		"sqlflow_playground workflow run --network host":  "couler/docker, on a real Docker Engine",

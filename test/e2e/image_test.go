@@ -17,21 +17,21 @@ import (
 )
 
 // The server in the cluster: its image by the Dockerfile and Debian's dockerd, and
-// what scripts/ holds, applied as it is.
+// what scripts/ holds, applied as it is. Most of the time it waits for the kubelet, which
+// looks at the Secrets of a pod every minute or so.
 func TestInTheCluster(t *testing.T) {
-	beside(t, 30*time.Second)
+	beside(t, 110*time.Second)
 	s := newSite(t)
 	const name = account + "." // of the Service
 	host := name + s.namespace + ".svc"
 	s.keytool(t, "init")
 	s.keytool(t, "server", "--host", host)
 	s.keytool(t, "client", gateway, "--gateway")
+	s.keytool(t, "client", "bob")
 	s.loadServerImage(t)
 
 	s.kubectl(t, s.shipped(t, "rbac.yaml"), "apply", "--filename=-")
-	s.kubectl(t, "", "create", "secret", "generic", "sqlflow-playground-keys",
-		"--from-file=ca.crt="+filepath.Join(s.keys, "ca/ca.crt"), "--from-file=server.crt="+filepath.Join(s.keys, "server/server.crt"),
-		"--from-file=server.key="+filepath.Join(s.keys, "server/server.key"), "--from-file=crl.pem="+filepath.Join(s.keys, "crl.pem"))
+	s.copyKeys(t)
 	begun := time.Now()
 	s.kubectl(t, s.shipped(t, "deployment.yaml"), "apply", "--filename=-")
 	t.Cleanup(func() {
@@ -46,16 +46,13 @@ func TestInTheCluster(t *testing.T) {
 	record(t, "3", "the image of the Dockerfile, run by the Deployment of scripts/: ready after", brief(time.Since(begun)), "ready")
 
 	ip := strings.TrimSpace(s.kubectl(t, "", "get", "service", account, "--output=jsonpath={.spec.clusterIP}"))
-	config := s.tlsConfig(t, gateway)
-	config.ServerName = host
-	// Over a new connection each time, which the Service gives to any of its pods.
+	dsw, bob := s.caller(t, gateway, host), s.caller(t, "bob", host)
 	create := func() (answer, error) {
-		client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: config, DisableKeepAlives: true}}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+ip+":50052/api/create_db", strings.NewReader(`{"user_id": "ann"}`))
 		if err != nil {
 			return answer{}, err
 		}
-		a, err := do(client, request)
+		a, err := do(dsw, request)
 		if err == nil && a.status != http.StatusOK {
 			err = errors.New(a.String())
 		}
@@ -73,6 +70,14 @@ func TestInTheCluster(t *testing.T) {
 	}
 	record(t, "3", "create_db of a new user over the Service of scripts/", brief(time.Since(begun)), "≤ "+brief(pluginPatience))
 
+	if _, err := beatAt(t.Context(), ip, bob, "bob"); err != nil {
+		t.Fatal(err)
+	}
+	s.keytool(t, "revoke", "bob")
+	s.keytool(t, "renew", "server")
+	s.copyKeys(t)
+	changed := time.Now()
+
 	s.servers = 2
 	s.kubectl(t, "", "scale", "deployment/"+account, "--replicas=2")
 	s.kubectl(t, "", "rollout", "status", "deployment/"+account, "--timeout="+patience.String())
@@ -86,6 +91,16 @@ func TestInTheCluster(t *testing.T) {
 		})
 	}
 	record(t, "3", "the Deployment scaled to two replicas: ten create_db over the Service give the same data source", "same", "same")
+
+	pods := strings.Fields(s.kubectl(t, "", "get", "pods", "--selector=app.kubernetes.io/name="+account, "--output=jsonpath={.items[*].status.podIP}"))
+	if len(pods) != s.servers {
+		t.Fatalf("the server's pods are at %q, want %d", pods, s.servers)
+	}
+	for _, pod := range pods {
+		eventually(t, "what the key tool did is in force at "+pod, patience, func() error { return s.hasKeys(t.Context(), pod, bob, dsw) })
+	}
+	record(t, "3", "a client revoked, the server's certificate renewed, and the Secret made again as the README says: in force at both replicas after",
+		brief(time.Since(changed)), "≤ 2 min")
 	log := s.kubectl(t, "", "logs", "deployment/"+account)
 	if strings.Contains(log, "orbidden") || strings.Contains(log, `"level":"error"`) {
 		t.Errorf("the server complains:\n%s", log)
