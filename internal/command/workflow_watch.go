@@ -63,8 +63,7 @@ func (f *workflowFlags) follow(c *cobra.Command, engine couler.Engine, name stri
 			return width, height
 		})
 	}
-	w := &watcher{cluster: cluster, name: name, logs: logs, events: make(chan event, 256), places: make(chan struct{}, mostLogs), followed: map[string]bool{}}
-	status, err := w.show(c.Context(), d)
+	status, err := newWatcher(cluster, name, logs).show(c.Context(), d)
 	switch {
 	case c.Context().Err() != nil:
 		return fmt.Errorf("interrupted; the workflow goes on: see `sqlflow_playground workflow watch %s`, or stop it with `sqlflow_playground workflow stop %s`", name, name)
@@ -100,13 +99,17 @@ type event struct {
 
 // watcher brings what happens in a workflow to a display.
 type watcher struct {
-	cluster  *workflow.Cluster
-	name     string
-	logs     bool
-	events   chan event
-	places   chan struct{} // for logs that are followed
-	followed map[string]bool
-	running  sync.WaitGroup
+	cluster *workflow.Cluster
+	name    string
+	logs    bool
+	events  chan event
+	places  chan struct{} // for logs that are followed
+	tries   workflow.Tries
+	running sync.WaitGroup
+}
+
+func newWatcher(cluster *workflow.Cluster, name string, logs bool) *watcher {
+	return &watcher{cluster: cluster, name: name, logs: logs, events: make(chan event, 256), places: make(chan struct{}, mostLogs)}
 }
 
 // show returns the last status there was.
@@ -139,7 +142,9 @@ func (w *watcher) show(ctx context.Context, d display) (last *workflow.Status, e
 			case e.status != nil:
 				last = e.status
 				d.status(e.status)
-				w.followLogs(ctx, e.status)
+				for _, try := range w.tries.Next(e.status) {
+					w.followTry(ctx, try)
+				}
 			case e.over && e.err != nil:
 				return last, e.err
 			case e.over:
@@ -171,26 +176,10 @@ func (w *watcher) tell(ctx context.Context, e event) {
 	}
 }
 
-// followLogs begins to follow the logs of containers that have begun meanwhile.
-func (w *watcher) followLogs(ctx context.Context, s *workflow.Status) {
+func (w *watcher) followTry(ctx context.Context, try *workflow.Try) {
 	if !w.logs {
 		return
 	}
-	for _, step := range s.Steps {
-		for _, pod := range step.Earlier { // a try may be over before it was seen
-			w.followPod(ctx, s.Namespace, pod, step)
-		}
-		if step.Begun {
-			w.followPod(ctx, s.Namespace, step.Pod, step)
-		}
-	}
-}
-
-func (w *watcher) followPod(ctx context.Context, namespace, pod string, step workflow.Step) {
-	if pod == "" || w.followed[pod] {
-		return
-	}
-	w.followed[pod] = true
 	w.running.Go(func() {
 		select {
 		case w.places <- struct{}{}:
@@ -198,12 +187,12 @@ func (w *watcher) followPod(ctx context.Context, namespace, pod string, step wor
 		case <-ctx.Done():
 			return
 		}
-		err := w.cluster.PodLogs(ctx, namespace, pod, step.Container, true, func(line []byte) error {
-			w.tell(ctx, event{step: step.Name, text: string(line)})
+		err := w.cluster.Follow(ctx, try, func(line []byte) error {
+			w.tell(ctx, event{step: try.Step, text: string(line)})
 			return ctx.Err()
 		})
 		if err != nil && ctx.Err() == nil {
-			w.tell(ctx, event{step: step.Name, text: "(" + err.Error() + ")"})
+			w.tell(ctx, event{step: try.Step, text: "(" + err.Error() + ")"})
 		}
 	})
 }

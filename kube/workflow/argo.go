@@ -73,7 +73,7 @@ func (argo) part(object []byte) (part, error) {
 	p := part{name: pod.Metadata.Name, step: pod.Metadata.Annotations[argoNodeID], pod: pod.Metadata.Name, container: argoMain}
 	for _, c := range pod.Status.ContainerStatuses {
 		if c.Name == argoMain {
-			p.begun = c.State.begun()
+			p.begun, p.running = c.State.begun(), c.State.Running != nil
 		}
 	}
 	return p, nil
@@ -326,7 +326,7 @@ func (w *argoWorkflow) fill(step *Step, n argoNode, pods map[string]part) {
 		step.ExitCode = &code
 	}
 	if p, there := pods[last.ID]; there {
-		step.Pod, step.Container, step.Begun = p.pod, p.container, p.begun
+		step.Pod, step.Container, step.Begun, step.running = p.pod, p.container, p.begun, p.running
 		if p.begun && step.State == Pending { // the controller looks at pods now and then
 			step.State, step.Message = Running, ""
 		}

@@ -10,7 +10,8 @@
 // the engine made of them: steps in groups, a DAG, retries, an exit handler. It is read
 // from two kinds of objects: the workflow itself, and what runs its steps (Argo: pods,
 // found by label and by the node's id in an annotation; Tekton: TaskRuns, found by
-// label). Nothing is polled: Watch lists and watches both.
+// label). Nothing is polled: Watch lists and watches both, and Tries finds in what it
+// tells the logs that Follow follows.
 //
 // Fetch is SQLFlow's own way of asking (go/workflow/argo/fetch.go), its messages
 // letter for letter.

@@ -22,8 +22,9 @@ import (
 // it is told of them is what it was given, or captures from a real cluster.
 type fake struct {
 	mu      sync.Mutex
-	objects map[string]map[string]any // by "resource/name"
-	logs    map[string]string         // by "pod/container"
+	objects map[string]map[string]any                    // by "resource/name"
+	logs    map[string]string                            // by "pod/container"
+	stream  func(args []string) (text string, err error) // of logs, instead; an error ends what text began
 	calls   [][]string
 	fail    func(args []string) error // before anything is done
 	after   func(args []string) error // when it was done
@@ -275,7 +276,11 @@ func (f *fake) Stream(ctx context.Context, line func([]byte) error, args ...stri
 		f.mu.Lock()
 		text, there := f.logs[args[1]+"/"+option(args, "container")]
 		f.mu.Unlock()
-		if !there {
+		var broken error
+		switch {
+		case f.stream != nil:
+			text, broken = f.stream(args)
+		case !there:
 			return errors.New("NotFound: " + args[1])
 		}
 		for l := range strings.Lines(text) {
@@ -283,7 +288,7 @@ func (f *fake) Stream(ctx context.Context, line func([]byte) error, args ...stri
 				return err
 			}
 		}
-		return nil
+		return broken
 	}
 	resource, selects := rawPath(args[2])
 	w := &fakeWatch{resource: resource, selects: selects, events: make(chan []byte, 16)}

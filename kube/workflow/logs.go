@@ -42,10 +42,11 @@ func (c *Cluster) Logs(ctx context.Context, name, step string, follow bool, line
 var errBegun = errors.New("the step has begun")
 
 // PodLogs calls line for each line that a container has printed. With follow it goes on
-// until the container ends. The container must have begun. What the engine itself prints
-// there is left out. The error is ErrNoLogs when the pod is gone, an error of line, ctx's, or
-// that of kubectl.
+// until kubectl ends its stream, which may be before the container ends: see Follow. The
+// container must have begun. What the engine itself prints there is left out. The error is
+// ErrNoLogs when the pod is gone, an error of line, ctx's, or that of kubectl.
 func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string, follow bool, line func([]byte) error) error {
+	c = c.in(namespace)
 	args := []string{"logs", pod, "--container=" + container}
 	if follow {
 		args = append(args, "--follow")
@@ -55,11 +56,16 @@ func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string,
 			return nil
 		}
 		return line(text)
-	}, c.in(namespace).command(args...)...)
+	}, c.command(args...)...)
 	if err == nil {
 		return nil
 	}
-	if found, gone := c.kubectl.Run(ctx, nil, c.in(namespace).command("get", "pods", pod, "--ignore-not-found", "--output=name")...); gone == nil && len(found) == 0 {
+	return c.unread(ctx, pod, err)
+}
+
+// unread says why logs could not be read.
+func (c *Cluster) unread(ctx context.Context, pod string, err error) error {
+	if found, gone := c.kubectl.Run(ctx, nil, c.command("get", "pods", pod, "--ignore-not-found", "--output=name")...); gone == nil && len(found) == 0 {
 		err = ErrNoLogs // a TaskRun names its pod for ever
 	}
 	return fmt.Errorf("read the logs of %s: %w", pod, err)

@@ -114,7 +114,7 @@ func (tekton) part(object []byte) (part, error) {
 		if i > 0 && step.Container != tektonMain {
 			continue
 		}
-		p.container, p.begun = step.Container, step.begun()
+		p.container, p.begun, p.running = step.Container, step.begun(), step.Running != nil
 		if step.Terminated != nil {
 			code := step.Terminated.ExitCode
 			p.exitCode = &code
@@ -239,7 +239,7 @@ func (tekton) status(object []byte, parts map[string]part) (*Status, error) {
 
 func (step *Step) fill(p part) {
 	step.ID, step.State, step.Message, step.ExitCode = p.step, p.state, p.message, p.exitCode
-	step.Pod, step.Earlier, step.Begun = p.pod, slices.Clone(p.earlier), p.begun
+	step.Pod, step.Earlier, step.Begun, step.running = p.pod, slices.Clone(p.earlier), p.begun, p.running
 	if p.pod != "" || len(p.earlier) > 0 {
 		step.Container = p.container
 	}

@@ -100,7 +100,8 @@ type Step struct {
 	// Exit is true for the step that runs when the others have ended.
 	Exit bool `json:"exit,omitempty"`
 
-	code string // command and arguments as SQLFlow shows them
+	code    string // command and arguments as SQLFlow shows them
+	running bool   // the container in Pod runs, as far as is known
 }
 
 // Step gives the step of that name, or nil.
@@ -215,7 +216,7 @@ type part struct {
 	message           string
 	exitCode          *int
 	retries           int
-	begun             bool
+	begun, running    bool
 	started, finished time.Time
 }
 

@@ -1,0 +1,140 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sqlflow.org/sqlflow_playground/couler"
+	"sqlflow.org/sqlflow_playground/kube/workflow"
+)
+
+// captures is a kubectl that shows what a real Argo wrote (kube/workflow/testdata), one
+// capture until it is turned to another.
+type captures struct {
+	t    *testing.T
+	logs func(ctx context.Context, pod string, line func([]byte) error) error
+
+	mu      sync.Mutex
+	capture string
+	turned  chan struct{} // closed then
+}
+
+func newCaptures(t *testing.T, capture string) *captures {
+	return &captures{t: t, capture: capture, turned: make(chan struct{})}
+}
+
+func (k *captures) turn(capture string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.capture = capture
+	close(k.turned)
+	k.turned = make(chan struct{})
+}
+
+func (k *captures) object(kind string) string {
+	text, err := os.ReadFile(filepath.Join("..", "..", "kube", "workflow", "testdata", "argo-"+k.capture+"."+kind+".json"))
+	if err != nil {
+		k.t.Error(err)
+	}
+	return string(text)
+}
+
+func (k *captures) Run(_ context.Context, _ []byte, args ...string) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch what := strings.Join(args, " "); {
+	case strings.Contains(what, "/pods?") || strings.HasPrefix(what, "get pods --"):
+		return []byte(k.object("pods")), nil
+	case strings.Contains(what, "/workflows?"):
+		return []byte(`{"items":[` + k.object("workflow") + `]}`), nil
+	case strings.HasPrefix(what, "get workflows.argoproj.io "):
+		return []byte(k.object("workflow")), nil
+	case strings.HasPrefix(what, "get pods "):
+		return []byte("pod/" + args[2]), nil
+	}
+	return nil, errors.New("unexpected: " + strings.Join(args, " "))
+}
+
+// Stream ends a watch when something has changed; then there is a list.
+func (k *captures) Stream(ctx context.Context, line func([]byte) error, args ...string) error {
+	if args[0] == "logs" {
+		return k.logs(ctx, args[1], line)
+	}
+	k.mu.Lock()
+	turned := k.turned
+	k.mu.Unlock()
+	select {
+	case <-turned:
+		return errors.New("the watch is over")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func lines(text string, line func([]byte) error) error {
+	for l := range strings.Lines(text) {
+		if err := line([]byte(strings.TrimSuffix(l, "\n"))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heard is a display that keeps the lines.
+type heard struct {
+	lines []string
+	slow  time.Duration // that each takes
+}
+
+func (d *heard) status(*workflow.Status) {}
+func (d *heard) tick()                   {}
+func (d *heard) close()                  {}
+func (d *heard) line(step, text string) {
+	<-time.After(d.slow)
+	d.lines = append(d.lines, step+" | "+text)
+}
+
+func watch(t *testing.T, k *captures, name string, d display) (*workflow.Status, error) {
+	t.Helper()
+	cluster, err := workflow.New(workflow.Options{Kubectl: k, Engine: couler.Argo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newWatcher(cluster, name, true).show(t.Context(), d)
+}
+
+func TestWatchReadsOnWhereALogBroke(t *testing.T) {
+	for name, broken := range map[string]error{"exit code 0": nil, "an error": errors.New("unexpected EOF")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newCaptures(t, "running")
+				calls := 0
+				k.logs = func(_ context.Context, pod string, line func([]byte) error) error {
+					if !strings.Contains(pod, "s2-slow") {
+						return nil
+					}
+					if calls++; calls == 1 {
+						return errors.Join(lines("1\n", line), broken)
+					}
+					k.turn("stopped")
+					return lines("1\n2\n", line)
+				}
+				var d heard
+				last, err := watch(t, k, "sqlflow-kw7sp", &d)
+				if err != nil || last.State != workflow.Failed {
+					t.Errorf("it ended with %v, %+v", err, last)
+				}
+				if got := strings.Join(d.lines, "\n"); got != "s2-slow | 1\ns2-slow | 2" {
+					t.Errorf("told was\n%s", got)
+				}
+			})
+		})
+	}
+}
