@@ -152,6 +152,8 @@ func newWorkflowLogs(f *workflowFlags) *cobra.Command {
 	c := f.about(&cobra.Command{
 		Use:   "logs NAME [STEP]",
 		Short: "Print what a step, or every step, has printed",
+		Long: `Logs prints what a step, or every step, has printed in all its tries whose pods are there,
+the earliest first. With -f it goes from step to step in the order written.`,
 		Example: `  sqlflow_playground workflow logs sqlflow-x7k2p
   sqlflow_playground workflow logs -f sqlflow-x7k2p s3-train`,
 	}, cobra.RangeArgs(1, 2), func(c *cobra.Command, _ couler.Engine, cluster *workflow.Cluster, args []string) error {
@@ -167,7 +169,10 @@ func newWorkflowLogs(f *workflowFlags) *cobra.Command {
 			return err
 		}
 		for _, step := range status.Steps {
-			err := stepLogs(c, cluster, status, step, follow)
+			err := cluster.LogsFrom(c.Context(), status, step.Name, follow, func(line []byte) error {
+				_, err := fmt.Fprintf(out, "%s | %s\n", step.Name, line)
+				return err
+			})
 			if errors.Is(err, workflow.ErrNoLogs) {
 				fmt.Fprintf(c.ErrOrStderr(), "%v\n", err)
 			} else if err != nil {
@@ -178,26 +183,6 @@ func newWorkflowLogs(f *workflowFlags) *cobra.Command {
 	})
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "wait for steps to begin, and go on until they end")
 	return c
-}
-
-// stepLogs prints the logs of a step and of its earlier tries, with its name.
-func stepLogs(c *cobra.Command, cluster *workflow.Cluster, status *workflow.Status, step workflow.Step, follow bool) error {
-	line := func(text []byte) error {
-		_, err := fmt.Fprintf(c.OutOrStdout(), "%s | %s\n", step.Name, text)
-		return err
-	}
-	for _, pod := range step.Earlier {
-		if err := cluster.PodLogs(c.Context(), status.Namespace, pod, step.Container, false, line); err != nil && !errors.Is(err, workflow.ErrNoLogs) {
-			return err
-		}
-	}
-	switch {
-	case step.Begun:
-		return cluster.PodLogs(c.Context(), status.Namespace, step.Pod, step.Container, follow, line)
-	case follow && !status.State.Ended():
-		return cluster.Logs(c.Context(), status.Name, step.Name, true, line)
-	}
-	return fmt.Errorf("%s has not begun, or its pod is gone: %w", step.Name, workflow.ErrNoLogs)
 }
 
 func newWorkflowStop(f *workflowFlags) *cobra.Command {

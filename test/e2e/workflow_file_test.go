@@ -65,7 +65,7 @@ onExit:
 }
 
 // A step that fails is tried again as often as it may, and then the exit step
-// learns of it. The log is that of the last try.
+// learns of it. The log is that of all tries, whether it is followed or read afterwards.
 func retriesAndExit(t *testing.T, s *scene) {
 	r := s.load(t, `
 name: retries-
@@ -80,6 +80,14 @@ steps:
 onExit:
   command: [bash, -c, "echo it $SQLFLOW_WORKFLOW_STATUS"]
 `)
+	followed := make(chan string, 1)
+	go func() {
+		text, err := r.read(t.Context(), "stubborn", true)
+		if err != nil {
+			text += err.Error()
+		}
+		followed <- text
+	}()
 	status := r.end(t)
 	stubborn := status.Step("stubborn")
 	if status.State != workflow.Failed || stubborn.State != workflow.Failed || stubborn.Retries != 2 || code(*stubborn) != "7" {
@@ -89,7 +97,11 @@ onExit:
 	if got := status.Step("never").State; got != workflow.Skipped {
 		t.Errorf("the next step is %s, want skipped", got)
 	}
-	if got := r.log(t, "stubborn"); got != "tried\n" {
+	const said = "tried\ntried\ntried\n"
+	if got := <-followed; got != said {
+		t.Errorf("the failing step was heard to say %q", got)
+	}
+	if got := r.log(t, "stubborn"); got != said {
 		t.Errorf("the failing step said %q", got)
 	}
 	if got := r.log(t, "on-exit"); got != "it Failed\n" {

@@ -202,17 +202,23 @@ var executors = regexp.MustCompile(`^time="[^"]*" level=info msg="sub-process ex
 // log gives what a step wrote.
 func (r run) log(t *testing.T, step string) string {
 	t.Helper()
+	text, err := r.read(t.Context(), step, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// read gives what a step wrote, or waits for all that it will have written.
+func (r run) read(ctx context.Context, step string, follow bool) (string, error) {
 	var text strings.Builder
-	err := r.workflows.Logs(t.Context(), r.Name, step, false, func(line []byte) error {
+	err := r.workflows.Logs(ctx, r.Name, step, follow, func(line []byte) error {
 		if r.name != couler.Argo || !executors.Match(line) {
 			text.WriteString(string(line) + "\n")
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
+	return text.String(), err
 }
 
 // pods counts the pods of the scene.
