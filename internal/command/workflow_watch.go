@@ -35,7 +35,7 @@ with 1 when it failed. Interrupting it leaves the workflow running.`,
 // Limits of a watch: each followed log is a kubectl of its own, of some 50 MB.
 const (
 	mostLogs  = 6
-	lastLines = 30 * time.Second // how long the logs of a workflow that ended may still take
+	lastLines = 30 * time.Second // how long the logs of a workflow that ended may say nothing before their end
 	frame     = 125 * time.Millisecond
 )
 
@@ -89,10 +89,12 @@ func why(s *workflow.Status) string {
 	return line + ": " + printable(s.Message)
 }
 
-// event is what the watcher's goroutines tell: a status, a line, or the end of the watch.
+// event is what the watcher's goroutines tell: a status, a line, the end of a log, or that of
+// the watch.
 type event struct {
 	status     *workflow.Status
 	step, text string
+	read       *workflow.Try
 	over       bool
 	err        error
 }
@@ -105,11 +107,15 @@ type watcher struct {
 	events  chan event
 	places  chan struct{} // for logs that are followed
 	tries   workflow.Tries
+	unread  map[*workflow.Try]bool // whose logs have not come to their end
 	running sync.WaitGroup
 }
 
 func newWatcher(cluster *workflow.Cluster, name string, logs bool) *watcher {
-	return &watcher{cluster: cluster, name: name, logs: logs, events: make(chan event, 256), places: make(chan struct{}, mostLogs)}
+	return &watcher{
+		cluster: cluster, name: name, logs: logs, events: make(chan event, 256), places: make(chan struct{}, mostLogs),
+		unread: map[*workflow.Try]bool{},
+	}
 }
 
 // show returns the last status there was.
@@ -127,44 +133,49 @@ func (w *watcher) show(ctx context.Context, d display) (last *workflow.Status, e
 	})
 	ticker := time.NewTicker(frame)
 	defer ticker.Stop()
-	var drained chan struct{}
-	for {
+	silent := time.NewTimer(lastLines)
+	defer silent.Stop()
+	for over := false; !over || len(w.unread) > 0; {
 		select {
 		case <-ctx.Done():
-			if drained != nil { // the workflow has ended; only logs are missing
-				return last, nil
-			}
 			return last, ctx.Err()
 		case <-ticker.C:
 			d.tick()
+		case <-silent.C:
+			if over && len(w.events) == 0 {
+				w.leave(d, last)
+				return last, nil
+			}
 		case e := <-w.events:
 			switch {
 			case e.status != nil:
 				last = e.status
 				d.status(e.status)
-				for _, try := range w.tries.Next(e.status) {
-					w.followTry(ctx, try)
-				}
+				w.followLogs(ctx, e.status)
 			case e.over && e.err != nil:
 				return last, e.err
 			case e.over:
-				// All followers are known now, and their steps have ended.
-				drained = make(chan struct{})
-				stop := time.AfterFunc(lastLines, cancel)
-				defer stop.Stop()
-				go func() { w.running.Wait(); close(drained) }()
+				over = true // all tries are known now, and have ended
+			case e.read != nil:
+				delete(w.unread, e.read)
 			default:
 				d.line(e.step, e.text)
 			}
-		case <-drained:
-			for {
-				select {
-				case e := <-w.events:
-					d.line(e.step, e.text)
-				default:
-					return last, nil
-				}
-			}
+			silent.Reset(lastLines)
+		}
+	}
+	return last, nil
+}
+
+// leave tells which logs are left before their end.
+func (w *watcher) leave(d display, s *workflow.Status) {
+	steps := map[string]bool{}
+	for try := range w.unread {
+		steps[try.Step] = true
+	}
+	for _, step := range s.Steps {
+		if steps[step.Name] {
+			d.line(step.Name, fmt.Sprintf("(the rest of its log has not come for %v; see `sqlflow_playground workflow logs %s %s`)", lastLines, w.name, step.Name))
 		}
 	}
 }
@@ -176,25 +187,30 @@ func (w *watcher) tell(ctx context.Context, e event) {
 	}
 }
 
-func (w *watcher) followTry(ctx context.Context, try *workflow.Try) {
+// followLogs begins to follow the logs of containers that have begun meanwhile.
+func (w *watcher) followLogs(ctx context.Context, s *workflow.Status) {
 	if !w.logs {
 		return
 	}
-	w.running.Go(func() {
-		select {
-		case w.places <- struct{}{}:
-			defer func() { <-w.places }()
-		case <-ctx.Done():
-			return
-		}
-		err := w.cluster.Follow(ctx, try, func(line []byte) error {
-			w.tell(ctx, event{step: try.Step, text: string(line)})
-			return ctx.Err()
+	for _, try := range w.tries.Next(s) {
+		w.unread[try] = true
+		w.running.Go(func() {
+			select {
+			case w.places <- struct{}{}:
+				defer func() { <-w.places }()
+			case <-ctx.Done():
+				return
+			}
+			err := w.cluster.Follow(ctx, try, func(line []byte) error {
+				w.tell(ctx, event{step: try.Step, text: string(line)})
+				return ctx.Err()
+			})
+			if err != nil && ctx.Err() == nil {
+				w.tell(ctx, event{step: try.Step, text: "(" + err.Error() + ")"})
+			}
+			w.tell(ctx, event{read: try})
 		})
-		if err != nil && ctx.Err() == nil {
-			w.tell(ctx, event{step: try.Step, text: "(" + err.Error() + ")"})
-		}
-	})
+	}
 }
 
 // plainDisplay writes a line for each change.

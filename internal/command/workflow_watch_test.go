@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,4 +138,68 @@ func TestWatchReadsOnWhereALogBroke(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The logs of a workflow that ended may take as long as they come.
+func TestWatchReadsLongLogsToTheirEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		lines      int
+		pace, slow time.Duration
+	}{
+		"a line a second": {lines: 60, pace: time.Second},
+		"a slow reader":   {lines: 600, slow: 45 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newCaptures(t, "stopped")
+				k.logs = func(ctx context.Context, pod string, line func([]byte) error) error {
+					if !strings.Contains(pod, "s2-slow") {
+						return nil
+					}
+					for i := range test.lines {
+						select {
+						case <-time.After(test.pace):
+						case <-ctx.Done():
+							return ctx.Err()
+						}
+						if err := line(fmt.Append(nil, i)); err != nil {
+							return err
+						}
+					}
+					return nil
+				}
+				d := heard{slow: test.slow}
+				if _, err := watch(t, k, "sqlflow-kw7sp", &d); err != nil {
+					t.Error(err)
+				}
+				if n := len(d.lines); n != test.lines || d.lines[n-1] != fmt.Sprint("s2-slow | ", n-1) {
+					t.Errorf("%d lines of %d were told, the last %q", n, test.lines, d.lines[n-1:])
+				}
+			})
+		})
+	}
+}
+
+// Logs that never end are left, and that is told.
+func TestWatchLeavesLogsThatSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newCaptures(t, "stopped")
+		k.logs = func(ctx context.Context, pod string, line func([]byte) error) error {
+			if err := lines("1\n", line); err != nil || !strings.Contains(pod, "s2-slow") {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		var d heard
+		begun := time.Now()
+		last, err := watch(t, k, "sqlflow-kw7sp", &d)
+		if err != nil || last.State != workflow.Failed || time.Since(begun) != lastLines {
+			t.Errorf("it ended after %v with %v, %+v", time.Since(begun), err, last)
+		}
+		want := "s2-slow | (the rest of its log has not come for 30s; see `sqlflow_playground workflow logs sqlflow-kw7sp s2-slow`)"
+		if n := len(d.lines); n != 3 || d.lines[2] != want {
+			t.Errorf("told was %q, want last %q", d.lines, want)
+		}
+	})
 }
