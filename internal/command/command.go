@@ -126,7 +126,7 @@ func fromEnvironment(flags *pflag.FlagSet, w World) error {
 		if f.Name == "help" || f.Name == "version" {
 			return
 		}
-		name := "SQLFLOW_PLAYGROUND_" + strings.ToUpper(f.Name)
+		name := variable(f.Name)
 		value := w.Getenv(name)
 		// Kubernetes sets SQLFLOW_PLAYGROUND_PORT=tcp://IP:PORT in every pod beside a
 		// Service of that name; that is no port for us.
@@ -139,6 +139,9 @@ func fromEnvironment(flags *pflag.FlagSet, w World) error {
 	})
 	return failed
 }
+
+// variable is the environment variable that stands for a flag.
+func variable(flag string) string { return "SQLFLOW_PLAYGROUND_" + strings.ToUpper(flag) }
 
 // arguments refuses a command line with the wrong number of positional arguments as a usage error.
 func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {

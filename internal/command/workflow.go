@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/term"
 
 	"sqlflow.org/sqlflow_playground/couler"
+	"sqlflow.org/sqlflow_playground/couler/quote"
 	"sqlflow.org/sqlflow_playground/kube"
 	"sqlflow.org/sqlflow_playground/kube/workflow"
 )
@@ -263,6 +265,34 @@ func (f *workflowFlags) cluster(engine couler.Engine) (*workflow.Cluster, error)
 		return nil, usage("%v", err)
 	}
 	return c, nil
+}
+
+// again writes a workflow command that means the same cluster, as it is typed.
+func (f *workflowFlags) again(engine couler.Engine, command string, args ...string) string {
+	words := []string{"sqlflow_playground", "workflow", command}
+	for _, flag := range []struct{ name, value, otherwise string }{
+		{"engine", string(engine), string(couler.Argo)},
+		{"namespace", f.namespace, f.world.Getenv("SQLFLOW_WF_NAMESPACE")},
+		{"context", f.context, ""},
+		{"kubectl", f.kubectl, "kubectl"},
+	} {
+		switch flag.value {
+		case "", cmp.Or(f.world.Getenv(variable(flag.name)), flag.otherwise):
+		default:
+			words = append(words, "--"+flag.name, shellWord(flag.value))
+		}
+	}
+	return strings.Join(append(words, args...), " ")
+}
+
+var plainWord = regexp.MustCompile(`^[\w@%+=:,./-]+$`)
+
+// shellWord writes text as one word of a shell.
+func shellWord(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return quote.Bash(text)
 }
 
 // clusterError gives an error of a cluster its exit code, and says what may help.

@@ -63,10 +63,14 @@ func (f *workflowFlags) follow(c *cobra.Command, engine couler.Engine, name stri
 			return width, height
 		})
 	}
-	status, err := newWatcher(cluster, name, logs).show(c.Context(), d)
+	w := newWatcher(cluster, name, logs)
+	w.again = func(command string, args ...string) string { return f.again(engine, command, args...) }
+	status, err := w.show(c.Context(), d)
 	switch {
+	case c.Context().Err() != nil && status != nil && status.State.Ended():
+		return fmt.Errorf("interrupted; the workflow has ended: see `%s`", w.again("status", name))
 	case c.Context().Err() != nil:
-		return fmt.Errorf("interrupted; the workflow goes on: see `sqlflow_playground workflow watch %s`, or stop it with `sqlflow_playground workflow stop %s`", name, name)
+		return fmt.Errorf("interrupted; the workflow goes on: see `%s`, or stop it with `%s`", w.again("watch", name), w.again("stop", name))
 	case err != nil:
 		return clusterError(err, engine)
 	case status.State != workflow.Succeeded:
@@ -104,6 +108,7 @@ type watcher struct {
 	cluster *workflow.Cluster
 	name    string
 	logs    bool
+	again   func(command string, args ...string) string // what to run to see more
 	events  chan event
 	places  chan struct{} // for logs that are followed
 	tries   workflow.Tries
@@ -175,7 +180,7 @@ func (w *watcher) leave(d display, s *workflow.Status) {
 	}
 	for _, step := range s.Steps {
 		if steps[step.Name] {
-			d.line(step.Name, fmt.Sprintf("(the rest of its log has not come for %v; see `sqlflow_playground workflow logs %s %s`)", lastLines, w.name, step.Name))
+			d.line(step.Name, fmt.Sprintf("(the rest of its log has not come for %v; see `%s`)", lastLines, w.again("logs", w.name, step.Name)))
 		}
 	}
 }

@@ -108,7 +108,11 @@ func watch(t *testing.T, k *captures, name string, d display) (*workflow.Status,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newWatcher(cluster, name, true).show(t.Context(), d)
+	w := newWatcher(cluster, name, true)
+	w.again = func(command string, args ...string) string {
+		return strings.Join(append([]string{command}, args...), " ")
+	}
+	return w.show(t.Context(), d)
 }
 
 func TestWatchReadsOnWhereALogBroke(t *testing.T) {
@@ -197,9 +201,45 @@ func TestWatchLeavesLogsThatSayNothing(t *testing.T) {
 		if err != nil || last.State != workflow.Failed || time.Since(begun) != lastLines {
 			t.Errorf("it ended after %v with %v, %+v", time.Since(begun), err, last)
 		}
-		want := "s2-slow | (the rest of its log has not come for 30s; see `sqlflow_playground workflow logs sqlflow-kw7sp s2-slow`)"
+		want := "s2-slow | (the rest of its log has not come for 30s; see `logs sqlflow-kw7sp s2-slow`)"
 		if n := len(d.lines); n != 3 || d.lines[2] != want {
 			t.Errorf("told was %q, want last %q", d.lines, want)
 		}
 	})
+}
+
+// A command that is suggested must mean the workflow that the user looks at.
+func TestSuggestedCommandsMeanTheSameCluster(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		environ []string
+		flags   workflowFlags
+		engine  couler.Engine
+		want    string
+	}{
+		{engine: couler.Argo, want: "stop x"},
+		{engine: couler.Tekton, want: "stop --engine tekton x"},
+		{engine: couler.Tekton, environ: []string{"SQLFLOW_PLAYGROUND_ENGINE=tekton"}, want: "stop x"},
+		{engine: couler.Argo, environ: []string{"SQLFLOW_PLAYGROUND_ENGINE=tekton"}, want: "stop --engine argo x"},
+		{
+			engine: couler.Argo, flags: workflowFlags{namespace: "wf", context: "far", kubectl: "/opt/kubectl"},
+			want: "stop --namespace wf --context far --kubectl /opt/kubectl x",
+		},
+		{
+			engine: couler.Argo, flags: workflowFlags{namespace: "wf", context: "far"},
+			environ: []string{"SQLFLOW_WF_NAMESPACE=wf", "SQLFLOW_PLAYGROUND_CONTEXT=far"}, want: "stop x",
+		},
+		{
+			engine: couler.Argo, flags: workflowFlags{namespace: "wf"},
+			environ: []string{"SQLFLOW_WF_NAMESPACE=other"}, want: "stop --namespace wf x",
+		},
+		{engine: couler.Argo, flags: workflowFlags{context: "it's $mine"}, want: `stop --context "it's \$mine" x`},
+		{engine: couler.Argo, flags: workflowFlags{context: "arn:aws:eks:eu-west-1:1:cluster/a"}, want: "stop --context arn:aws:eks:eu-west-1:1:cluster/a x"},
+	} {
+		f := test.flags
+		f.world.Environ = test.environ
+		if got, want := f.again(test.engine, "stop", "x"), "sqlflow_playground workflow "+test.want; got != want {
+			t.Errorf("with %q it is\n%s\nwant\n%s", test.environ, got, want)
+		}
+	}
 }
