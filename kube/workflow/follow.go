@@ -70,12 +70,13 @@ const logPause = time.Second
 // stream may break before, with an error or without one, when a kubelet, the API server or
 // what is between had enough of it. Then Follow reads on where it broke.
 //
-// What the engine itself prints is left out. The error is ErrNoLogs when the pod is gone, an
-// error of line, ctx's, or that of kubectl when there was nothing to be had for two minutes,
-// or not at all at first.
+// What the engine itself prints is left out. The error is ErrNoLogs when the pod has gone
+// before its log was read, an error of line, ctx's, or that of kubectl when there was nothing
+// to be had for two minutes, or not at all at first.
 func (c *Cluster) Follow(ctx context.Context, try *Try, line func([]byte) error) error {
 	t := tail{Cluster: c.in(try.namespace), try: try, line: line}
 	ended, last := try.ended, false
+	whole := false      // what was read may be all there is
 	var since time.Time // it was in touch
 	for pause := logPause; ; {
 		select {
@@ -86,7 +87,7 @@ func (c *Cluster) Follow(ctx context.Context, try *Try, line func([]byte) error)
 		begun := time.Now()
 		fresh, err := t.read(ctx)
 		switch {
-		case err == nil && last:
+		case err == nil && last, errors.Is(err, ErrNoLogs) && whole:
 			return nil
 		case err != nil && (t.refused != nil || ctx.Err() != nil || errors.Is(err, ErrNoLogs)):
 			return err
@@ -97,6 +98,7 @@ func (c *Cluster) Follow(ctx context.Context, try *Try, line func([]byte) error)
 		case time.Since(since) > watchPatience:
 			return err
 		}
+		whole = err == nil
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -148,6 +148,33 @@ func TestABrokenLogIsLeftAloneForAWhile(t *testing.T) {
 	}
 }
 
+// A pod may be removed as soon as it has ended (Argo's podGC). What was read until then is
+// the whole log, unless the stream broke.
+func TestAPodThatGoesAfterItsLogWasRead(t *testing.T) {
+	for name, broken := range map[string]error{"whole": nil, "broken": errors.New("unexpected EOF")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, workflowName := captured(t, couler.Argo, "running")
+				var tries workflow.Tries
+				try := slow(t, f, couler.Argo, workflowName, &tries)
+				calls := 0
+				f.stream = func(args []string) (string, error) {
+					if calls++; calls > 1 {
+						return "", errors.New("NotFound")
+					}
+					f.remove("pods", args[1])
+					tries.Next(status(t, f, couler.Argo, workflowName))
+					return "1\n", broken
+				}
+				err := cluster(t, f, couler.Argo).Follow(t.Context(), try, func([]byte) error { return nil })
+				if lost := errors.Is(err, workflow.ErrNoLogs); lost != (broken != nil) || !lost && err != nil {
+					t.Errorf("it ended with %v", err)
+				}
+			})
+		})
+	}
+}
+
 // What ended before it is followed is read once.
 func TestALogThatIsWholeIsReadOnce(t *testing.T) {
 	t.Parallel()
