@@ -27,6 +27,7 @@ func programs() map[string]func(*testing.T, *scene) {
 		"nasty environment":   nastyEnvironment,
 		"file of steps":       fileOfSteps,
 		"retries and exit":    retriesAndExit,
+		"broken logs":         brokenLogs,
 		"too long":            tooLong,
 		"largest statements":  largestStatements,
 		"own database":        ownDatabase,
