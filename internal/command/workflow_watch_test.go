@@ -90,12 +90,12 @@ func lines(text string, line func([]byte) error) error {
 
 // heard is a display that keeps the lines.
 type heard struct {
-	lines []string
-	slow  time.Duration // that each takes
+	lines      []string
+	slow, draw time.Duration // that a line takes, and a tick
 }
 
 func (d *heard) status(*workflow.Status) {}
-func (d *heard) tick()                   {}
+func (d *heard) tick()                   { <-time.After(d.draw) }
 func (d *heard) close()                  {}
 func (d *heard) line(step, text string) {
 	<-time.After(d.slow)
@@ -147,11 +147,12 @@ func TestWatchReadsOnWhereALogBroke(t *testing.T) {
 // The logs of a workflow that ended may take as long as they come.
 func TestWatchReadsLongLogsToTheirEnd(t *testing.T) {
 	for name, test := range map[string]struct {
-		lines      int
-		pace, slow time.Duration
+		lines            int
+		pace, slow, draw time.Duration
 	}{
 		"a line a second": {lines: 60, pace: time.Second},
 		"a slow reader":   {lines: 600, slow: 45 * time.Second},
+		"a slow terminal": {lines: 600, pace: 10 * time.Millisecond, draw: 45 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -172,7 +173,7 @@ func TestWatchReadsLongLogsToTheirEnd(t *testing.T) {
 					}
 					return nil
 				}
-				d := heard{slow: test.slow}
+				d := heard{slow: test.slow, draw: test.draw}
 				if _, err := watch(t, k, "sqlflow-kw7sp", &d); err != nil {
 					t.Error(err)
 				}

@@ -90,7 +90,7 @@ func TestABrokenLogIsReadOn(t *testing.T) {
 					t.Errorf("the log is %q, %v, want %q", got.String(), err, test.want)
 				}
 				if len(since) != len(test.streams)+1 {
-					t.Errorf("kubectl was run %d times for %d streams", len(since), len(test.streams))
+					t.Fatalf("kubectl was run %d times for %d streams", len(since), len(test.streams))
 				}
 				if since[0] != "" || name != "no times" && since[1] == "" {
 					t.Errorf("kubectl was asked for what came since %q", since)
