@@ -36,7 +36,7 @@ type tektonRun struct {
 		TaskRunTemplate struct {
 			ServiceAccountName string `yaml:"serviceAccountName"`
 		} `yaml:"taskRunTemplate"`
-		Timeouts     struct{ Pipeline string }
+		Timeouts     struct{ Pipeline, Tasks string }
 		PipelineSpec struct {
 			Tasks, Finally []tektonTask
 		} `yaml:"pipelineSpec"`
@@ -74,9 +74,16 @@ func (w *Workflow) readTekton(text []byte) (*Workflow, error) {
 		Annotations:    r.Metadata.Annotations,
 		ServiceAccount: r.Spec.TaskRunTemplate.ServiceAccountName,
 	}
+	bound, tasks := r.Spec.Timeouts.Pipeline, r.Spec.Timeouts.Tasks
+	if len(r.Spec.PipelineSpec.Finally) > 0 && bound == "0s" && tasks != "" {
+		bound, tasks = tasks, "" // it leaves the exit step out
+	}
 	var err error
-	if back.Timeout, err = time.ParseDuration(r.Spec.Timeouts.Pipeline); err != nil {
+	if back.Timeout, err = time.ParseDuration(bound); err != nil {
 		return nil, err
+	}
+	if tasks != "" || back.Timeout > 0 && bound == r.Spec.Timeouts.Pipeline && len(r.Spec.PipelineSpec.Finally) > 0 {
+		return nil, fmt.Errorf("the timeouts are not those of the workflow")
 	}
 	for _, t := range r.Spec.PipelineSpec.Tasks {
 		s, err := t.step(back)

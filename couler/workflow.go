@@ -26,7 +26,7 @@ type Workflow struct {
 	// TTL is how long the cluster keeps the workflow after its end; 0 is
 	// until somebody deletes it. Tekton has no such field and ignores it.
 	TTL time.Duration
-	// Timeout bounds the whole workflow; 0 is no bound.
+	// Timeout bounds the steps together, OnExit aside; 0 is no bound.
 	Timeout time.Duration
 
 	// LogFile, an absolute path in the containers, is where SQL and Python
@@ -41,10 +41,11 @@ type Workflow struct {
 	// Steps are the steps, in the order in which they were written. A step
 	// waits for those it names, and for no other.
 	Steps []Step
-	// OnExit runs after the others whether they succeeded or not, with
-	// their fate in the variable SQLFLOW_WORKFLOW_STATUS: "Succeeded",
-	// "Failed", or one of the engine's own words (Argo: "Error"; Tekton:
-	// "Completed" for skipped steps, "None"). Nil for none.
+	// OnExit runs after the others whether they succeeded or not, also when
+	// Timeout is over (Tekton before v1.13 leaves it out then), with their
+	// fate in the variable SQLFLOW_WORKFLOW_STATUS: "Succeeded", "Failed", or
+	// one of the engine's own words (Argo: "Error"; Tekton: "Completed" for
+	// skipped steps, "None"). Nil for none.
 	OnExit *Step
 }
 

@@ -111,6 +111,29 @@ func TestRetriesAreTold(t *testing.T) {
 	}
 }
 
+// Tekton's words for the exit step's time, when that of the others was up, and for the end.
+func TestAnExitStepAfterTheTimeout(t *testing.T) {
+	t.Parallel()
+	f, name := captured(t, couler.Tekton, "steps")
+	run := f.objects["pipelineruns.tekton.dev/"+name]["status"].(map[string]any)
+	for _, now := range []struct {
+		status, reason string
+		want           workflow.State
+	}{
+		{"Unknown", "PipelineRunTimeoutRunningFinally", workflow.Running},
+		{"False", "PipelineRunTimeout", workflow.Failed},
+	} {
+		run["conditions"] = []any{map[string]any{"type": "Succeeded", "status": now.status, "reason": now.reason, "message": "tasks failed to finish within 10s"}}
+		status, err := cluster(t, f, couler.Tekton).Status(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status.State != now.want || status.Message == "" || status.Step("on-exit").State != workflow.Succeeded {
+			t.Errorf("%s: the workflow is %s (%s), its exit step %s", now.reason, status.State, status.Message, status.Step("on-exit").State)
+		}
+	}
+}
+
 // Pods go when they are collected or their node is lost; what became of the steps is known
 // to Argo's workflow. Tekton keeps it in the TaskRuns, which may go too.
 func TestPodsThatAreGone(t *testing.T) {

@@ -29,6 +29,7 @@ func programs() map[string]func(*testing.T, *scene) {
 		"retries and exit":    retriesAndExit,
 		"broken logs":         brokenLogs,
 		"too long":            tooLong,
+		"all too long":        allTooLong,
 		"largest statements":  largestStatements,
 		"own database":        ownDatabase,
 		"over HTTP":           overHTTP,
@@ -157,8 +158,13 @@ CREATE TABLE after_it (n INT);`, s.options())
 	if got := s.tables(t); got != "before_it" {
 		t.Errorf("the tables are %q, want before_it alone", got)
 	}
+	s.noPodRuns(t)
+}
+
+func (s *scene) noPodRuns(t *testing.T) {
+	t.Helper()
 	eventually(t, "no pod runs", patience, func() error {
-		if n := r.pods(t, "--field-selector=status.phase!=Succeeded,status.phase!=Failed"); n != 0 {
+		if n := s.pods(t, "--field-selector=status.phase!=Succeeded,status.phase!=Failed"); n != 0 {
 			return fmt.Errorf("%d pods do", n)
 		}
 		return nil
