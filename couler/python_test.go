@@ -1,11 +1,16 @@
 package couler_test
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -199,5 +204,84 @@ func TestAProgramThatTakesTooLongIsStopped(t *testing.T) {
 	w.Timeout = time.Second
 	if got := execute(t, t.TempDir(), []string{"python3", pythonFile(t, w)}); got.code != 124 || strings.Contains(got.output, "never") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// leavesBehind is a step whose own process has another one do the work: one that would
+// make the file, and until then holds the standard output.
+func leavesBehind(file string) couler.Step {
+	return couler.Step{Command: []string{"sh", "-c", `(echo begun; sleep 3; echo done > "$0") & wait`, file}}
+}
+
+func TestWhatAStepHasStartedIsEndedWithIt(t *testing.T) {
+	t.Parallel()
+	for _, python := range pythons(t) {
+		t.Run(filepath.Base(python), func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "file")
+			step := leavesBehind(file)
+			step.Timeout, step.Retries = time.Second, 1
+			// The output ends when the last process is gone that has it.
+			got := execute(t, t.TempDir(), []string{python, pythonFile(t, steps(step))})
+			if got.code != 124 {
+				t.Errorf("got %+v", got)
+			}
+			if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the step went on: %v", err)
+			}
+		})
+	}
+}
+
+func TestAStepThatDoesNotListenIsEndedByForce(t *testing.T) {
+	t.Parallel()
+	step := couler.Step{Command: []string{"sh", "-c", "trap '' TERM; echo begun; sleep 60"}, Timeout: time.Second}
+	begun := time.Now()
+	got := execute(t, t.TempDir(), []string{"python3", pythonFile(t, steps(step))})
+	if took := time.Since(begun); got.code != 124 || took > 30*time.Second {
+		t.Errorf("after %s got %+v", took, got)
+	}
+}
+
+func TestASignalEndsTheProgramAndItsStep(t *testing.T) {
+	t.Parallel()
+	for signal, interpreters := range map[syscall.Signal][]string{
+		syscall.SIGTERM: pythons(t), syscall.SIGINT: {python3()}, syscall.SIGHUP: {python3()},
+	} {
+		for _, python := range interpreters {
+			t.Run(fmt.Sprint(filepath.Base(python), " ", signal), func(t *testing.T) {
+				t.Parallel()
+				file := filepath.Join(t.TempDir(), "file")
+				step := leavesBehind(file)
+				step.Retries = 1
+				w := steps(step)
+				w.OnExit = &couler.Step{Name: "last", Image: "image", Command: []string{"echo", "last"}}
+				cmd := exec.Command(python, pythonFile(t, w))
+				pipe, err := cmd.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				out := bufio.NewReader(pipe)
+				if line, err := out.ReadString('\n'); line != "begun\n" {
+					t.Errorf("it said %q, %v", line, err)
+				}
+				if err := cmd.Process.Signal(signal); err != nil {
+					t.Error(err)
+				}
+				rest, err := io.ReadAll(out) // to the end of the last process
+				if err != nil || len(rest) > 0 {
+					t.Errorf("it also said %q, %v", rest, err)
+				}
+				if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 128+int(signal) {
+					t.Errorf("it ended with %v, want %d", err, 128+int(signal))
+				}
+				if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("the step went on: %v", err)
+				}
+			})
+		}
 	}
 }

@@ -15,6 +15,9 @@ import time
 import traceback
 
 TIMED_OUT = 124  # the exit code of timeout(1)
+GRACE = 5  # seconds that a program has to end when it is asked to
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)  # that end this program
+held = None  # the signals that wait; None while none is to
 
 # A step: its function, the variables it sees (None: as this program was
 # given it), how many times more it is tried, its bound in seconds (0: none).
@@ -23,6 +26,10 @@ Step = collections.namedtuple("Step", "name entry env retries timeout")
 
 class TimedOut(BaseException):
     """The step, or the whole program, took too long; no "except Exception" takes it."""
+
+
+class Ended(KeyboardInterrupt):
+    """A signal ends this program; its number is the argument."""
 
 
 def encoded(text):
@@ -34,13 +41,36 @@ def run(*argv):
     """Run a program; a failure ends the step with the program's exit code."""
     sys.stdout.flush()
     sys.stderr.flush()
+    hold()
     try:
-        code = subprocess.call([encoded(word) for word in argv])
+        # In a session, and so a process group, of its own: what it starts
+        # is in that too.
+        child = subprocess.Popen([encoded(word) for word in argv], start_new_session=True)
     except OSError as error:
+        release()
         print("cannot run %s: %s" % (argv[0], error.strerror), file=sys.stderr)
-        code = 127 if isinstance(error, FileNotFoundError) else 126
+        sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+    try:
+        release()
+        code = child.wait()
+    except BaseException:
+        end(child)
+        raise
     if code:
         sys.exit(code if code > 0 else 128 - code)
+
+
+def end(child):
+    """End a program and what it has started: asked to first, then by force."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    hold()
+    for number in signal.SIGTERM, signal.SIGKILL:
+        try:
+            os.killpg(child.pid, number)
+            child.wait(GRACE)
+        except (OSError, subprocess.TimeoutExpired):
+            pass  # nobody is left, or it does not end
+    release()
 
 
 def run_sql(sql):
@@ -57,8 +87,28 @@ def run_python(name, source):
     space["step_entry"]()
 
 
-def on_alarm(_signal, _frame):
-    raise TimedOut()
+def on_signal(number, _frame):
+    """End the step or the program, unless a program is being started or ended."""
+    if held is not None:
+        held.append(number)
+    elif number == signal.SIGALRM:
+        raise TimedOut()
+    else:
+        raise Ended(number)
+
+
+def hold():
+    """Have signals wait."""
+    global held
+    held = []
+
+
+def release():
+    """Take the signals that have waited."""
+    global held
+    came, held = held, None
+    for number in came:
+        on_signal(number, None)
 
 
 def attempt(step, deadline):
@@ -75,7 +125,7 @@ def attempt(step, deadline):
             os.environb[encoded(name)] = encoded(value)
     try:
         if bounds:
-            signal.signal(signal.SIGALRM, on_alarm)
+            signal.signal(signal.SIGALRM, on_signal)
             signal.setitimer(signal.ITIMER_REAL, min(bounds))
         step.entry()
         return 0
@@ -118,8 +168,13 @@ def main(steps, on_exit=None, timeout=0):
     if missing:
         print("set these variables first: %s" % ", ".join(sorted(missing)), file=sys.stderr)
         return 2
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup(1)
+            signal.signal(number, on_signal)
     try:
         return call(steps, on_exit, time.monotonic() + timeout if timeout else None)
+    except Ended as ended:
+        return 128 + ended.args[0]
     except KeyboardInterrupt:
         return 130
 

@@ -1,0 +1,54 @@
+package command_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sqlflow.org/sqlflow_playground/internal/command"
+)
+
+// Also what a step has started ends with the command: it would make the file, and until
+// then holds the output, which ends with the last process that has it.
+func TestNothingOfAPythonProgramOutlivesTheCommand(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("needs python3")
+	}
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	file := filepath.Join(t.TempDir(), "file")
+	program := filepath.Join(t.TempDir(), "steps.yaml")
+	text := fmt.Sprintf("image: none\nsteps:\n- command: [sh, -c, '(echo begun; sleep 3; echo done > %s) & wait']\n", file)
+	if err := os.WriteFile(program, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, in := io.Pipe()
+	var errs strings.Builder
+	code := make(chan int)
+	go func() {
+		defer in.Close()
+		code <- command.Run(ctx, command.World{
+			Args: []string{"workflow", "run", "--engine=python", program}, In: strings.NewReader(""), Out: in, Err: &errs, Environ: os.Environ(),
+		})
+	}()
+	lines := bufio.NewReader(out)
+	if line, err := lines.ReadString('\n'); line != "begun\n" {
+		t.Errorf("it said %q, %v", line, err)
+	}
+	end()
+	if got := <-code; got != 1 || !strings.Contains(errs.String(), "the program was ended") {
+		t.Errorf("it ended with %d: %s", got, errs.String())
+	}
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the step went on: %v", err)
+	}
+}
