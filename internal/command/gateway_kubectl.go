@@ -32,7 +32,7 @@ func boundKubectl(k workflow.Kubectl) *bounded {
 var errEnough = errors.New("enough was read")
 
 // Stream implements [workflow.Kubectl]. A step's output that is too long ends with a
-// line that says so.
+// line that says so, which [workflow.Cluster.Fetch] knows by its beginning.
 func (b *bounded) Stream(ctx context.Context, line func([]byte) error, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, logTime)
 	defer cancel()
@@ -50,7 +50,7 @@ func (b *bounded) Stream(ctx context.Context, line func([]byte) error, args ...s
 		return line(text)
 	}, args...)
 	if errors.Is(err, errEnough) {
-		return line(fmt.Appendf(nil, "... there is more; this server shows the first %d MiB", mostLog>>20))
+		return line(fmt.Appendf(nil, "%s; this server shows the first %d MiB", workflow.More, mostLog>>20))
 	}
 	return err
 }

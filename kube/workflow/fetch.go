@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,8 +41,16 @@ type Response struct {
 	EndOfExecution bool
 }
 
-// mostResponses bounds what is kept of one step's output.
-const mostResponses = 1 << 20
+const (
+	// mostResponses bounds what is kept of one step's output.
+	mostResponses = 1 << 20
+	// lastLines are the lines of a log that was cut in which a failed step may still say
+	// what went wrong.
+	lastLines = 1000
+)
+
+// More begins the line with which a Kubectl that bounds its streams ends one.
+const More = "... there is more"
 
 // phases are pods' phases, by which SQLFlow tells a step's state.
 var phases = map[State]string{
@@ -55,7 +65,11 @@ var phases = map[State]string{
 //	SQLFlow Step: [1/3] Status: Running
 //
 // and, when a step has ended, the rows, HTML and end of execution that it printed; its
-// other output is for Logs. A step that failed is an error with the text that the step
+// other output is for Logs. Where the Kubectl did not show all of it, that is told too:
+//
+//	SQLFlow Step: [1/3] Output: ... there is more; ...; the whole log is at http://localhost:8001/...
+//
+// A step that failed is an error with the text that the step
 // itself gave, beside a response; so is a workflow that failed without a step.
 //
 // Unlike SQLFlow's it also follows DAGs, groups, retries and Tekton, needs no pod to be
@@ -133,6 +147,7 @@ type fetch struct {
 	prefix string
 	reader responseReader
 	errors []string // what the step says went wrong
+	more   string   // the line that says that the output was cut
 }
 
 func (f *fetch) message(format string, args ...any) {
@@ -160,6 +175,12 @@ func (f *fetch) tell(ctx context.Context) error {
 			return err
 		}
 		err = f.PodLogs(ctx, f.status.Namespace, f.step.Pod, f.step.Container, false, f.line)
+		if err == nil && f.more != "" {
+			f.message("Output: %s; the whole log is at %s", f.more, f.logURL())
+			if !f.good() {
+				err = f.tail(ctx)
+			}
+		}
 		if err != nil && !errors.Is(err, ErrNoLogs) {
 			since.StepPhase = "" // nothing was told yet
 			f.answer.Responses = nil
@@ -167,7 +188,7 @@ func (f *fetch) tell(ctx context.Context) error {
 		}
 	}
 	f.answer.Responses = append(f.answer.Responses, Response{EndOfExecution: true})
-	if f.step.State == Succeeded || f.step.State == Skipped {
+	if f.good() {
 		return nil
 	}
 	if len(f.errors) == 0 {
@@ -176,6 +197,8 @@ func (f *fetch) tell(ctx context.Context) error {
 	since.StepID = ""
 	return fmt.Errorf("%s Failed, Log: %s\n%s", f.prefix, f.logURL(), strings.Join(f.errors, "\n"))
 }
+
+func (f *fetch) good() bool { return f.step.State == Succeeded || f.step.State == Skipped }
 
 // html is what SQLFlow's client shows as a picture.
 var html = regexp.MustCompile(`<div.*?>.*</div>`)
@@ -188,6 +211,10 @@ func (f *fetch) line(text []byte) error {
 	}
 	if len(f.answer.Responses) >= mostResponses {
 		return errors.New("the step printed too much to be fetched; read its logs")
+	}
+	if strings.HasPrefix(line, More) {
+		f.more = line
+		return nil
 	}
 	if html.MatchString(line) {
 		f.answer.Responses = append(f.answer.Responses, Response{Message: line})
@@ -202,6 +229,17 @@ func (f *fetch) line(text []byte) error {
 		f.answer.Responses = append(f.answer.Responses, r)
 	}
 	return nil
+}
+
+// tail takes what went wrong from the end of a log that was cut before it.
+func (f *fetch) tail(ctx context.Context) error {
+	return f.kubectl.Stream(ctx, func(text []byte) error {
+		r, isMessage, ok := f.reader.read(strings.TrimSpace(string(text)))
+		if ok && isMessage && !slices.Contains(f.errors, r.Message) {
+			f.errors = append(f.errors, r.Message)
+		}
+		return nil
+	}, f.in(f.status.Namespace).command("logs", f.step.Pod, "--container="+f.step.Container, "--tail="+strconv.Itoa(lastLines))...)
 }
 
 // logURL is where people read the step's log in a browser. Argo's page knows steps by
