@@ -16,13 +16,17 @@ import (
 )
 
 func newWorkflowCompile(f *workflowFlags) *cobra.Command {
-	return f.takesProgram(&cobra.Command{
+	var secret bool
+	c := f.takesProgram(&cobra.Command{
 		Use:   "compile [FILE]",
 		Short: "Write the workflow for an engine: YAML, or a Python program",
 		Long: `Compile writes the workflow for Argo or Tekton as YAML for kubectl create (not apply), or
-as one Python program. The data source and tokens are not in it: the YAML names a Secret
-that "submit" makes, and the Python program reads them from its environment.`,
-		Example: `  sqlflow_playground workflow compile train.sql | kubectl create -f -
+as one Python program. The data source and tokens are not in it: the Python program reads
+them from its environment, and the YAML names a Secret, which must be there before the
+workflow is. With --secret, that is written and not the workflow, with all that is secret
+in clear. ("submit" needs none of this: it makes a Secret of its own for each workflow.)`,
+		Example: `  sqlflow_playground workflow compile --secret train.sql | kubectl create -f -
+  sqlflow_playground workflow compile train.sql | kubectl create -f -
   sqlflow_playground workflow compile --engine python train.sql > train.py
   echo 'SELECT 1;' | sqlflow_playground workflow compile --engine tekton`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -33,6 +37,9 @@ that "submit" makes, and the Python program reads them from its environment.`,
 			if engine == couler.Docker {
 				return usage("nothing is written for docker: `sqlflow_playground workflow run` starts the containers")
 			}
+			if secret && engine == couler.Python {
+				return usage("a Python program needs no Secret: it reads its environment")
+			}
 			w, src, err := f.compile(c, args, engine)
 			if err != nil {
 				return err
@@ -41,13 +48,23 @@ that "submit" makes, and the Python program reads them from its environment.`,
 			if err != nil {
 				return named(src, err)
 			}
-			if secret, err := w.SecretManifest(); err == nil && len(secret) > 0 && engine != couler.Python {
-				fmt.Fprintf(c.ErrOrStderr(), "note: the steps need the Secret %s; `workflow submit` makes it\n", w.Secret)
+			manifest, err := w.SecretManifest()
+			switch {
+			case secret && err != nil:
+				return named(src, err)
+			case secret && len(manifest) == 0:
+				return named(src, errors.New("the steps need no Secret"))
+			case secret:
+				text = manifest
+			case len(manifest) > 0 && engine != couler.Python:
+				fmt.Fprintf(c.ErrOrStderr(), "note: the steps need the Secret %s; `workflow compile --secret` writes it\n", w.Secret)
 			}
 			_, err = c.OutOrStdout().Write(text)
 			return err
 		},
 	})
+	c.Flags().BoolVar(&secret, "secret", false, "write the Secret that the steps need, and not the workflow")
+	return c
 }
 
 func newWorkflowLint(f *workflowFlags) *cobra.Command {

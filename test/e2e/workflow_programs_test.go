@@ -35,6 +35,7 @@ func programs() map[string]func(*testing.T, *scene) {
 		"over HTTP":           overHTTP,
 		"bad ends":            badEnds,
 		"nasty by command":    nastyByCommand,
+		"by hand":             byHand,
 	}
 }
 
