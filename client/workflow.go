@@ -38,8 +38,8 @@ type Workflow struct {
 	Finished   time.Time      `json:"finished,omitzero"`
 	Steps      []WorkflowStep `json:"steps"`
 	// Messages are what happened since the cursor that was given, one of them telling
-	// when a step printed more than the server shows, and Cursor is for the next call. EOF is true when nothing more will come; Error then says why it
-	// failed, if it did.
+	// when a step printed more than the server shows, and Cursor is for the next call.
+	// EOF is true when nothing more will come; Error then says why it failed, if it did.
 	Messages []WorkflowMessage `json:"messages"`
 	Cursor   string            `json:"cursor"`
 	EOF      bool              `json:"eof"`

@@ -116,7 +116,7 @@ func (f *found) Log(ctx context.Context, step string) (string, error) {
 		return "", playground.Errorf(handlers.NotFound, "there is no log yet: %s has not begun", step)
 	}
 	var text strings.Builder
-	err := f.cluster.PodLogs(ctx, f.status.Namespace, s.Pod, s.Container, false, func(line []byte) error {
+	err := f.cluster.PodLogs(ctx, f.status.Namespace, s.Pod, s.Container, func(line []byte) error {
 		text.Write(line)
 		return text.WriteByte('\n')
 	})

@@ -174,7 +174,7 @@ func (f *fetch) tell(ctx context.Context) error {
 		if f.reader, err = newResponseReader(); err != nil {
 			return err
 		}
-		err = f.PodLogs(ctx, f.status.Namespace, f.step.Pod, f.step.Container, false, f.line)
+		err = f.PodLogs(ctx, f.status.Namespace, f.step.Pod, f.step.Container, f.line)
 		if err == nil && f.more != "" {
 			f.message("Output: %s; the whole log is at %s", f.more, f.logURL())
 			if !f.good() {

@@ -41,7 +41,7 @@ func (c *Cluster) LogsFrom(ctx context.Context, status *Status, step string, fol
 		case follow:
 			err = c.Follow(ctx, try, line)
 		default:
-			err = c.PodLogs(ctx, try.namespace, try.pod, try.container, false, line)
+			err = c.PodLogs(ctx, try.namespace, try.pod, try.container, line)
 		}
 		if err != nil && !errors.Is(err, ErrNoLogs) {
 			return err
@@ -98,22 +98,17 @@ func (c *Cluster) followStep(ctx context.Context, name, step string, line func([
 	return err
 }
 
-// PodLogs calls line for each line that a container has printed. With follow it goes on
-// until kubectl ends its stream, which may be before the container ends: see Follow. The
-// container must have begun. What the engine itself prints there is left out. The error is
-// ErrNoLogs when the pod is gone, an error of line, ctx's, or that of kubectl.
-func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string, follow bool, line func([]byte) error) error {
+// PodLogs calls line for each line that a container has printed until now; it must have
+// begun. What the engine itself prints there is left out. The error is ErrNoLogs when the
+// pod is gone, an error of line, ctx's, or that of kubectl.
+func (c *Cluster) PodLogs(ctx context.Context, namespace, pod, container string, line func([]byte) error) error {
 	c = c.in(namespace)
-	args := []string{"logs", pod, "--container=" + container}
-	if follow {
-		args = append(args, "--follow")
-	}
 	err := c.kubectl.Stream(ctx, func(text []byte) error {
 		if c.engine.own(text) {
 			return nil
 		}
 		return line(text)
-	}, c.command(args...)...)
+	}, c.command("logs", pod, "--container="+container)...)
 	if err == nil {
 		return nil
 	}
