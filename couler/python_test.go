@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -245,11 +246,15 @@ func TestAStepThatDoesNotListenIsEndedByForce(t *testing.T) {
 
 func TestASignalEndsTheProgramAndItsStep(t *testing.T) {
 	t.Parallel()
-	for signal, interpreters := range map[syscall.Signal][]string{
+	// Who ignores signals, as under nohup(1), has the programs that he starts ignore them too.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP, syscall.SIGINT)
+	t.Cleanup(func() { signal.Stop(heard) })
+	for number, interpreters := range map[syscall.Signal][]string{
 		syscall.SIGTERM: pythons(t), syscall.SIGINT: {python3()}, syscall.SIGHUP: {python3()},
 	} {
 		for _, python := range interpreters {
-			t.Run(fmt.Sprint(filepath.Base(python), " ", signal), func(t *testing.T) {
+			t.Run(fmt.Sprint(filepath.Base(python), " ", number), func(t *testing.T) {
 				t.Parallel()
 				file := filepath.Join(t.TempDir(), "file")
 				step := leavesBehind(file)
@@ -268,15 +273,15 @@ func TestASignalEndsTheProgramAndItsStep(t *testing.T) {
 				if line, err := out.ReadString('\n'); line != "begun\n" {
 					t.Errorf("it said %q, %v", line, err)
 				}
-				if err := cmd.Process.Signal(signal); err != nil {
+				if err := cmd.Process.Signal(number); err != nil {
 					t.Error(err)
 				}
 				rest, err := io.ReadAll(out) // to the end of the last process
 				if err != nil || len(rest) > 0 {
 					t.Errorf("it also said %q, %v", rest, err)
 				}
-				if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 128+int(signal) {
-					t.Errorf("it ended with %v, want %d", err, 128+int(signal))
+				if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 128+int(number) {
+					t.Errorf("it ended with %v, want %d", err, 128+int(number))
 				}
 				if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 					t.Errorf("the step went on: %v", err)

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,7 +97,7 @@ func (f *workflowFlags) runPython(c *cobra.Command, w *couler.Workflow, src sour
 	cmd := exec.CommandContext(c.Context(), python, path)
 	cmd.Env = environ
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = f.world.In, c.OutOrStdout(), c.ErrOrStderr()
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // as from the terminal, so that Python ends its step
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that Python ends its step
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Run()
 	var ended *exec.ExitError
