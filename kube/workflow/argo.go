@@ -313,7 +313,7 @@ func (w *argoWorkflow) fill(step *Step, n argoNode, pods map[string]part) {
 			step.Retries = len(tries) - 1
 		}
 		for _, try := range tries[:max(len(tries)-1, 0)] {
-			if p, there := pods[try.ID]; there {
+			if p, there := pods[try.ID]; there && p.begun { // else it has no log
 				step.Earlier, step.Container = append(step.Earlier, p.pod), p.container
 			}
 		}

@@ -62,9 +62,14 @@ func (t *Tries) Next(s *Status) []*Try {
 	return next
 }
 
-// logPause is how long a stream that broke is left alone. It doubles while nothing new
-// comes, up to longestPause. That a container has ended is mostly known sooner.
-const logPause = time.Second
+const (
+	// logPause is how long a stream that broke is left alone. It doubles while nothing new
+	// comes, up to longestPause. That a container has ended is mostly known sooner.
+	logPause = time.Second
+	// longestDial is more than the API server takes to find that it cannot reach a kubelet:
+	// a stream that broke later was one.
+	longestDial = time.Minute
+)
 
 // Follow calls line for each line that a try prints, until its container has ended. kubectl's
 // stream may break before, with an error or without one, when a kubelet, the API server or
@@ -86,14 +91,16 @@ func (c *Cluster) Follow(ctx context.Context, try *Try, line func([]byte) error)
 		}
 		begun := time.Now()
 		fresh, err := t.read(ctx)
+		took := time.Since(begun)
+		if fresh || took > longestPause {
+			pause = logPause
+		}
 		switch {
 		case err == nil && last, errors.Is(err, ErrNoLogs) && whole:
 			return nil
 		case err != nil && (t.refused != nil || ctx.Err() != nil || errors.Is(err, ErrNoLogs)):
 			return err
-		case fresh || time.Since(begun) > longestPause:
-			pause, since = logPause, time.Now()
-		case err == nil:
+		case fresh || err == nil || took > longestDial:
 			since = time.Now()
 		case time.Since(since) > watchPatience:
 			return err
@@ -115,7 +122,7 @@ type tail struct {
 	try     *Try
 	line    func([]byte) error
 	refused error // by line
-	last    place // that was read
+	last    place // that was read; times may go back, as of two writers at once
 }
 
 // read reads on until the stream ends. fresh tells whether anything came.
@@ -132,7 +139,9 @@ func (t *tail) read(ctx context.Context) (fresh bool, err error) {
 		if !fresh && !now.after(t.last) {
 			return nil
 		}
-		fresh, t.last = true, now
+		if fresh = true; now.after(t.last) {
+			t.last = now
+		}
 		if t.engine.own(text) {
 			return nil
 		}

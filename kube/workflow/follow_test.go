@@ -57,6 +57,7 @@ func TestABrokenLogIsReadOn(t *testing.T) {
 		"a line cut off":          {streams: []string{a + "1\n" + b + "lo", b + "long\n" + c + "4\n"}, err: broken, want: "1|lo|long|4|"},
 		"empty lines":             {streams: []string{a + "\n" + a + "\n", a + "\n" + a + "\n" + b + "\n"}, want: "|||"},
 		"the engine's own":        {streams: []string{a + "1\n" + b + "time=\"x\" argo=true\n", b + "time=\"x\" argo=true\n" + c + "2\n"}, want: "1|2|"},
+		"times that go back":      {streams: []string{b + "1\n" + a + "2\n", b + "1\n" + a + "2\n"}, want: "1|2|"},
 		"a kubelet with troubles": {streams: []string{a + "1\n", "unable to retrieve container logs\n", a + "1\n" + b + "2\n"}, want: "1|2|"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,8 +117,15 @@ func TestABrokenLogIsLeftAloneForAWhile(t *testing.T) {
 	}{
 		"quiet":               {stream: func(int) (string, error) { return "", nil }, err: context.DeadlineExceeded, least: time.Hour, calls: 370},
 		"fails after a while": {stream: func(n int) (string, error) { return "1\n"[:2*max(0, 1-n)], broken }, err: broken, least: 2 * time.Minute, calls: 20},
-		"fails at first":      {stream: func(int) (string, error) { return "", refused }, err: refused, calls: 1},
-		"nobody listens":      {stream: func(int) (string, error) { return "1\n", broken }, err: refused, calls: 1, lineRefuse: true},
+		"fails slowly after a while": {stream: func(n int) (string, error) {
+			if n > 0 {
+				time.Sleep(30 * time.Second) // the API server cannot reach the kubelet
+			}
+			return "1\n"[:2*max(0, 1-n)], broken
+		}, err: broken, least: 2 * time.Minute, calls: 6},
+		"fails slowly at first": {stream: func(int) (string, error) { time.Sleep(30 * time.Second); return "", refused }, err: refused, calls: 1},
+		"fails at first":        {stream: func(int) (string, error) { return "", refused }, err: refused, calls: 1},
+		"nobody listens":        {stream: func(int) (string, error) { return "1\n", broken }, err: refused, calls: 1, lineRefuse: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -131,3 +131,30 @@ func TestFollowedLogsEndWithTheWorkflow(t *testing.T) {
 		}
 	})
 }
+
+// A pod that was given up before its container began has no log, and hides none.
+func TestATryThatNeverBeganIsPassedOver(t *testing.T) {
+	t.Parallel()
+	for _, engine := range []couler.Engine{couler.Argo, couler.Tekton} {
+		f, name := captured(t, engine, "retry")
+		waiting := map[string]any{"waiting": map[string]any{"reason": "ContainerCreating"}}
+		all := status(t, f, engine, name).Step("flaky").Earlier
+		if engine == couler.Argo {
+			for _, c := range field(f.objects["pods/"+all[0]], "status", "containerStatuses").([]any) {
+				c.(map[string]any)["state"] = waiting
+			}
+		} else {
+			for _, o := range f.objects {
+				if tries, _ := field(o, "status").(map[string]any)["retriesStatus"].([]any); len(tries) > 0 {
+					for _, step := range tries[0].(map[string]any)["steps"].([]any) {
+						delete(step.(map[string]any), "terminated")
+						step.(map[string]any)["waiting"] = waiting["waiting"]
+					}
+				}
+			}
+		}
+		if got := status(t, f, engine, name).Step("flaky").Earlier; !slices.Equal(got, all[1:]) {
+			t.Errorf("%s: the earlier tries are %q, want %q", engine, got, all[1:])
+		}
+	}
+}

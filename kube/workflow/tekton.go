@@ -84,6 +84,12 @@ func (c condition) state(begun bool) State {
 	return Pending
 }
 
+// tektonStep is a container of a TaskRun's pod.
+type tektonStep struct {
+	Container string `json:"container"`
+	containerState
+}
+
 func (tekton) part(object []byte) (part, error) {
 	var t struct {
 		Metadata metadata `json:"metadata"`
@@ -92,12 +98,10 @@ func (tekton) part(object []byte) (part, error) {
 			PodName        string      `json:"podName"`
 			StartTime      moment      `json:"startTime"`
 			CompletionTime moment      `json:"completionTime"`
-			Steps          []struct {
-				Container string `json:"container"`
-				containerState
-			} `json:"steps"`
-			RetriesStatus []struct {
-				PodName string `json:"podName"`
+			Steps          []tektonStep `json:"steps"`
+			RetriesStatus  []struct {
+				PodName string       `json:"podName"`
+				Steps   []tektonStep `json:"steps"`
 			} `json:"retriesStatus"`
 		} `json:"status"`
 	}
@@ -121,7 +125,8 @@ func (tekton) part(object []byte) (part, error) {
 		}
 	}
 	for _, r := range t.Status.RetriesStatus {
-		if r.PodName != "" && r.PodName != p.pod {
+		begun := slices.ContainsFunc(r.Steps, func(s tektonStep) bool { return s.begun() }) // else it has no log
+		if begun && r.PodName != "" && r.PodName != p.pod {
 			p.earlier = append(p.earlier, r.PodName)
 		}
 	}

@@ -88,7 +88,7 @@ type Step struct {
 	// TaskRun's name; empty until the engine has come to the step.
 	ID string `json:"id,omitempty"`
 	// Pod runs the step, or its last try; empty when there is none yet or it is
-	// gone. Earlier are the pods of earlier tries that are still there.
+	// gone. Earlier are the pods of earlier tries that have begun and are still there.
 	Pod       string    `json:"pod,omitempty"`
 	Container string    `json:"container,omitempty"` // of the step in its pods
 	Earlier   []string  `json:"earlier_pods,omitempty"`
