@@ -128,7 +128,7 @@ func (s *Store) Init(o InitOptions) (Issued, error) {
 		{s.path(caCert), encodeCert(ca.cert.Raw), certMode},
 		{s.path(crlFile), list, certMode},
 	}
-	// A revocation list without its authority is worth nothing: it may go.
+	// With force, or where there was none, the list and the index may be replaced too.
 	if err := writeAll(files[:2], o.Force); err != nil {
 		return Issued{}, err
 	}

@@ -128,8 +128,9 @@ func demoClient(store *keytool.Store, port string) error {
 		env, err := readEnvFile(store.EnvFile(demoUser), World{})
 		server, key := env[client.EnvServer], env[client.EnvClientKey]
 		fits := server == localhost+port && key == filepath.Join(folder, "client.key")
-		elsewhere := !strings.HasPrefix(server, localhost) // a client of that name, but not the demo's
-		if err == nil && (fits || elsewhere) || !have.RevokedAt.IsZero() {
+		// A client of that name need not be the demo's.
+		others := have.Kind != keytool.KindClient || have.User != demoUser || err == nil && !strings.HasPrefix(server, localhost)
+		if err == nil && fits || others || !have.RevokedAt.IsZero() {
 			return nil
 		}
 	}

@@ -125,6 +125,15 @@ func TestTheDemoTellsItsEnvFile(t *testing.T) {
 	if env := readEnv(t, store.EnvFile("demo")); env[client.EnvServer] != elsewhere {
 		t.Errorf("another's file is now %v", env)
 	}
+	// Nor is one that acts for others, wherever its server is.
+	if _, err := store.Client("demo", keytool.ClientOptions{ServerURL: "https://localhost:" + other, Gateway: true, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	last = serial()
+	runDemo(t, store.Dir, one)
+	if now := serial(); now != last {
+		t.Error("another's client has a new certificate")
+	}
 	// One that is revoked is not let in again.
 	if _, err := store.Revoke("demo"); err != nil {
 		t.Fatal(err)

@@ -169,13 +169,12 @@ func (f *keyFlags) completeIssued(*cobra.Command, []string, string) ([]string, c
 	return f.complete(func(e keytool.Entry) bool { return e.Kind != keytool.KindCA })
 }
 
-// completeClients completes the clients that are not revoked.
+// completeClients completes the clients that can be revoked.
 func (f *keyFlags) completeClients(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	return f.complete(func(e keytool.Entry) bool {
-		return (e.Kind == keytool.KindClient || e.Kind == keytool.KindGateway) && e.RevokedAt.IsZero()
-	})
+	return f.complete(func(e keytool.Entry) bool { return e.Kind == keytool.KindClient || e.Kind == keytool.KindGateway })
 }
 
+// complete completes the names of those that are wanted, and of use.
 func (f *keyFlags) complete(wanted func(keytool.Entry) bool) ([]string, cobra.ShellCompDirective) {
 	all, err := f.store().List()
 	if err != nil {
@@ -183,7 +182,7 @@ func (f *keyFlags) complete(wanted func(keytool.Entry) bool) ([]string, cobra.Sh
 	}
 	var names []string
 	for _, e := range all {
-		if e.Current && wanted(e) {
+		if e.Current && !e.Orphan && e.RevokedAt.IsZero() && wanted(e) {
 			names = append(names, e.Name)
 		}
 	}

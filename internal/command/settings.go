@@ -3,8 +3,10 @@ package command
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -60,7 +62,7 @@ func (s *settings) flags(c *cobra.Command) {
 	f.StringVar(&s.caCrt, "ca_crt", "", "certificate of the authority that signed the clients' certificates and the server's")
 	f.StringVar(&s.serverKey, "server_key", "", "the server's private key")
 	f.StringVar(&s.serverCrt, "server_crt", "", "the server's certificate")
-	f.StringVar(&s.crl, "crl", "", "revocation list (default: crl.pem of the key store that --ca_crt lies in, if there)")
+	f.StringVar(&s.crl, "crl", "", "revocation list (default: crl.pem of the key store that --ca_crt lies in, or beside it, if there)")
 	f.StringVar(&s.oldCerts, "old_certs", "", "allow|deny certificates that do not say whom they act for (default: deny when our key tool made the authority)")
 	f.StringVar(&s.backend, "backend", backendKubectl, "kubectl|embedded: where databases run")
 	f.StringVar(&s.namespace, "namespace", "", "Kubernetes namespace of the databases (default: kubectl's)")
@@ -159,13 +161,26 @@ func (s *settings) checkFiles() error {
 }
 
 // revocationList is the --crl that counts: the one named, or that of the key store in
-// which the authority's certificate lies, which the key tool may have yet to make.
+// which the authority's certificate lies, which the key tool may have yet to make. Where
+// the files of a key store were copied into one folder, it lies beside the certificate.
 func (s *settings) revocationList() (path string, mayLack bool) {
 	if s.crl != "" {
 		return s.crl, false
 	}
+	const name = "crl.pem"
 	// Absolute, because ca.crt alone, or ../ca.crt, does not name the folder above it.
-	return filepath.Join(filepath.Dir(filepath.Dir(absolute(s.caCrt))), "crl.pem"), true
+	folder := filepath.Dir(absolute(s.caCrt))
+	path, beside := filepath.Join(filepath.Dir(folder), name), filepath.Join(folder, name)
+	if !isThere(path) && isThere(beside) {
+		return beside, true
+	}
+	return path, true
+}
+
+// isThere is true for what cannot be looked at, too: whoever reads it says why.
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // allowOldCerts decides about certificates that do not say whom they act for.

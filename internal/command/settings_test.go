@@ -34,6 +34,26 @@ func TestTheListIsThatOfTheKeyStore(t *testing.T) {
 			}
 		})
 	}
+	for _, folder := range []string{"key_store/ca", "flat"} { // the list beside the certificate
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, folder, "crl.pem"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(want, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{"key_store/ca": want, "flat": filepath.Join(dir, "flat/crl.pem")} {
+		t.Run("beside in "+at, func(t *testing.T) {
+			t.Chdir(filepath.Join(dir, at))
+			s := settings{caCrt: "ca.crt"}
+			if path, mayLack := s.revocationList(); path != want || !mayLack {
+				t.Errorf("got %s, %t, want %s", path, mayLack, want)
+			}
+		})
+	}
 	s := settings{caCrt: "ca.crt", crl: "other.pem"}
 	if path, mayLack := s.revocationList(); path != "other.pem" || mayLack {
 		t.Errorf("the named one is %s, %t", path, mayLack)
