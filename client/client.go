@@ -141,9 +141,10 @@ func (c *Client) CreateDB(ctx context.Context, user string) (dataSource string, 
 	return answer.DataSource, nil
 }
 
-// create posts what the server may ask to post again.
-func (c *Client) create(ctx context.Context, name, path string, body []byte, answer any) error {
-	call := &attempts{began: time.Now()}
+// create posts what the server may ask to post again, by refusals of these codes; by any if
+// there are none.
+func (c *Client) create(ctx context.Context, name, path string, body []byte, answer any, codes ...string) error {
+	call := &attempts{began: time.Now(), codes: codes}
 	ctx = context.WithValue(ctx, attemptsKey{}, call)
 	request, err := retryablehttp.NewRequestWithContext(ctx, http.MethodPost, c.url(path, nil), body)
 	if err != nil {

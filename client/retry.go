@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -39,7 +40,8 @@ func newRetrying(once *http.Client, o Options) *retryablehttp.Client {
 // attempts is the state of one call, carried in its context.
 type attempts struct {
 	began   time.Time
-	refusal *Error // the last
+	codes   []string // the refusals that are asked to be repeated; nil: all
+	refusal *Error   // the last
 }
 
 type attemptsKey struct{}
@@ -67,6 +69,9 @@ func (o Options) again(ctx context.Context, response *http.Response, err error) 
 	call, ok := ctx.Value(attemptsKey{}).(*attempts)
 	if ok {
 		call.refusal = newError(response, body)
+		if call.codes != nil && !slices.Contains(call.codes, call.refusal.Code) {
+			return false, nil
+		}
 		if o.MaxWait > 0 && time.Since(call.began)+wait > o.MaxWait {
 			return false, nil
 		}

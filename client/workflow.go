@@ -79,7 +79,8 @@ func (m *WorkflowMessage) UnmarshalJSON(text []byte) error {
 }
 
 // SubmitWorkflow starts a program and returns the workflow's id. Like [Client.CreateDB]
-// it asks again while the server says that the user's database is not ready yet.
+// it asks again while the server says that the user's database is not ready yet; any other
+// refusal may come when the program has begun, which must not run twice.
 func (c *Client) SubmitWorkflow(ctx context.Context, p Program) (id string, err error) {
 	for _, text := range []string{p.UserID, p.SQL, p.Engine, p.DataSource} {
 		if !utf8.ValidString(text) {
@@ -93,7 +94,8 @@ func (c *Client) SubmitWorkflow(ctx context.Context, p Program) (id string, err 
 	var answer struct {
 		WorkflowID string `json:"workflow_id"`
 	}
-	if err := c.create(ctx, "submit_workflow", "/api/workflow", body, &answer); err != nil {
+	before := []string{"still_creating", "too_many_databases", "maintenance", "interrupted"} // anything was submitted
+	if err := c.create(ctx, "submit_workflow", "/api/workflow", body, &answer, before...); err != nil {
 		return "", err
 	}
 	if answer.WorkflowID == "" {
