@@ -76,6 +76,7 @@ type Cluster struct {
 	starts     *group[playground.User]
 	marks      *group[taking]
 	releases   *group[taking]
+	removals   *group[removal]
 	handings   *group[string]
 	promises   promises
 	reflectors []*reflector
@@ -104,6 +105,7 @@ func New(o Options) (*Cluster, error) {
 	c.starts = &group[playground.User]{run: c.startAll, most: mostTogether}
 	c.marks = &group[taking]{run: closed(c.markAll), most: mostPatched}
 	c.releases = &group[taking]{run: closed(c.releaseAll), most: mostPatched}
+	c.removals = &group[removal]{run: closed(c.removeAll), most: mostTogether}
 	c.handings = &group[string]{run: closed(c.handAll), most: mostTogether}
 	if o.Pool {
 		if err := c.sameForEverybody(); err != nil {

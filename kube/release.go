@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -240,49 +239,6 @@ func (c *Cluster) deleteExactly(ctx context.Context, where resource, name, uid s
 	}
 	if err != nil {
 		return fmt.Errorf("delete the %s %s: %w", strings.ToLower(where.kind), name, err)
-	}
-	return nil
-}
-
-// deleteAll deletes what stands under the names, the volumes too if that is asked for.
-func (c *Cluster) deleteAll(ctx context.Context, volumes bool, also string, names map[string]bool) error {
-	kinds := "leases.coordination.k8s.io,pods,services"
-	if volumes && c.o.Storage != "" {
-		kinds += ",persistentvolumeclaims"
-	}
-	sorted := slices.Sorted(maps.Keys(names))
-	selector := managerLabel + "=" + managerName + "," + databaseLabel + " in (" + strings.Join(sorted, ",") + ")"
-	if also != "" {
-		selector += "," + also
-	}
-	_, err := c.o.Runner.Run(ctx, nil, "delete", kinds, "--wait=false", "--ignore-not-found", "--output=name",
-		"--namespace="+c.o.Namespace, "--selector="+selector)
-	if err != nil {
-		return outOfReach(fmt.Errorf("delete %s: %w", strings.Join(sorted, ", "), err))
-	}
-	return nil
-}
-
-// Remove deletes all of user that carries our labels, the lease first. A volume stays
-// unless purge is set, or it is not bound and so never held data.
-func (c *Cluster) Remove(ctx context.Context, user playground.User, purge bool) error {
-	names := map[string]bool{user.Name(): true}
-	p, _ := c.view.database(user.Name())
-	if p.service != nil || p.pod != nil {
-		// Only what is known to be his: the record may name what somebody else was faster to take.
-		names[p.place(user.Name())] = true
-	} else {
-		c.promises.breach(c.placeOf(user))
-	}
-	if purge && p.volume != nil {
-		names[p.volume.name] = true
-	}
-	c.fresh.take(user.Name())
-	if err := c.deleteAll(ctx, purge, "", names); err != nil {
-		return err
-	}
-	if !purge && p.volume != nil && p.volume.pending && !p.volume.leaving {
-		return outOfReach(c.deleteExactly(ctx, c.volumes(), p.volume.name, p.volume.version.UID))
 	}
 	return nil
 }

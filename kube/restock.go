@@ -57,7 +57,7 @@ func (c *Cluster) drop(ctx context.Context, names []string) error {
 		return nil
 	}
 	c.o.Log.WithField("spares", len(doomed)).Info("databases made ahead are dropped: they are too old, too many, broken, or of an older template")
-	return c.deleteAll(ctx, true, poolLabel+" in ("+poolSpare+","+poolDropped+")", doomed)
+	return outOfReach(c.deleteAll(ctx, true, poolLabel+" in ("+poolSpare+","+poolDropped+")", doomed))
 }
 
 // makeSpares makes n spares with one kubectl.

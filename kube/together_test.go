@@ -351,3 +351,41 @@ func TestAStartThatNeedsMoreWaitsForTheNextRun(t *testing.T) {
 		})
 	}
 }
+
+// A class whose addresses are given up in one moment does not keep a new user waiting.
+func TestManyAreRemovedTogether(t *testing.T) {
+	t.Parallel()
+	b := onFake(t)
+	b.fake.Set(func(s *fakekubectl.Settings) { s.Manual = false })
+	n := b.count()
+	c := b.cluster()
+	const many = 30
+	users := make([]playground.User, many)
+	var all sync.WaitGroup
+	for i := range users {
+		users[i] = playground.User(fmt.Sprint("user", i))
+		all.Go(func() {
+			if err := create(t.Context(), c, users[i]); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	// What cannot be deleted of one is no fault of the others.
+	plant(b, fakekubectl.Fault{Match: "^delete", Do: "fail after", Times: many, Stderr: fmt.Sprintf(
+		"Error from server (InternalError): pods %q could not be deleted", users[7].Name())})
+	for i, user := range users {
+		all.Go(func() {
+			if err := c.Remove(t.Context(), user, i%2 == 0); (err != nil) != (i == 7) {
+				t.Errorf("%v: %v", user, err)
+			}
+		})
+	}
+	all.Wait()
+	if runs := n.copy()["delete"]; runs > 4 {
+		t.Errorf("%d runs", runs)
+	}
+	b.fake.Eventually("nothing is left", func() bool {
+		return len(b.fake.Names("leases"))+len(b.fake.Names("pods"))+len(b.fake.Names("services")) == 0
+	})
+}
