@@ -13,7 +13,8 @@ import (
 
 // Adopt looks at every pod of the namespace once and takes over those that the Python
 // server made: record and service first, the pod's labels last, so that a replica that
-// dies between leaves nothing that the next Adopt would pass by.
+// dies between leaves nothing that the next Adopt would pass by. One that Kubernetes
+// refuses is no error: [Cluster.Start] tries it again.
 func (c *Cluster) Adopt(ctx context.Context) ([]playground.User, error) {
 	orphans, err := c.orphans(ctx)
 	if err != nil || len(orphans) == 0 {
@@ -24,26 +25,32 @@ func (c *Cluster) Adopt(ctx context.Context) ([]playground.User, error) {
 		adopted []playground.User
 		failed  error
 		all     sync.WaitGroup
+		places  = make(chan struct{}, adoptedAtOnce)
 	)
 	for user, pod := range orphans {
+		places <- struct{}{}
 		all.Go(func() {
-			err := c.adopt(ctx, user, pod)
+			defer func() { <-places }()
+			err := outOfReach(c.adopt(ctx, user, pod))
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
+			switch {
+			case err == nil:
+				adopted = append(adopted, user)
+			case ReasonOf(err) == Conflict: // another replica was first
+			case playground.AsError(err).Code == playground.Unavailable:
 				failed = fmt.Errorf("adopt the pod %s: %w", pod.Metadata.Name, err)
-				c.o.Log.WithError(err).Warnf("the pod %s of the old server was not adopted", pod.Metadata.Name)
-				return
+			default: // its user alone has that trouble, and hears of it
+				c.o.Log.WithError(err).Warnf("the pod %s of the old server is not adopted before its user asks for it", pod.Metadata.Name)
 			}
-			adopted = append(adopted, user)
 		})
 	}
 	all.Wait()
-	if ReasonOf(failed) == Conflict {
-		failed = nil // another replica was first
-	}
-	return adopted, outOfReach(failed)
+	return adopted, failed
 }
+
+// adoptedAtOnce is small, because each takes several kubectl, which wait for one another.
+const adoptedAtOnce = 8
 
 // orphans lists, without a selector, the pods of the old server.
 func (c *Cluster) orphans(ctx context.Context) (map[playground.User]*object, error) {

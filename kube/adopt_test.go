@@ -8,6 +8,7 @@ import (
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
 	"sqlflow.org/sqlflow_playground/kube"
+	"sqlflow.org/sqlflow_playground/kube/fakekubectl"
 )
 
 // original is the pod that the Python server makes for a user, as that server wrote it.
@@ -61,6 +62,28 @@ func TestPodsOfTheOldServerAreAdopted(t *testing.T) {
 			t.Errorf("adopted %v a second time", users)
 		}
 	})
+}
+
+// What Kubernetes refuses of one pod keeps no server from running.
+func TestAPodThatCannotBeAdoptedIsLeftForLater(t *testing.T) {
+	t.Parallel()
+	b := onFake(t)
+	for i := range 20 {
+		b.put(original(fmt.Sprint("old", i)))
+	}
+	plant(b, fakekubectl.Fault{Match: "^patch", Do: "fail", Stderr: `Error from server (Forbidden): leases.coordination.k8s.io "x" is forbidden: not on Mondays`})
+	c := b.cluster()
+	for i, want := range []int{19, 1, 0} {
+		users, err := c.Adopt(t.Context())
+		if err != nil || len(users) != want {
+			t.Errorf("try %d: %d are adopted, %v; want %d", i, len(users), err, want)
+		}
+	}
+	b.put(original("last"))
+	plant(b, fakekubectl.Fault{Match: "^patch", Do: "fail", Stderr: "The connection to the server 10.0.0.1:6443 was refused - did you specify the right host or port?"})
+	if users, err := c.Adopt(t.Context()); playground.AsError(err).Code != playground.Unavailable {
+		t.Errorf("without a cluster: %v, %v", users, err)
+	}
 }
 
 func TestStartAdoptsAPodOfTheOldServer(t *testing.T) {

@@ -94,10 +94,10 @@ func (tekton) part(object []byte) (part, error) {
 	var t struct {
 		Metadata metadata `json:"metadata"`
 		Status   struct {
-			Conditions     []condition `json:"conditions"`
-			PodName        string      `json:"podName"`
-			StartTime      moment      `json:"startTime"`
-			CompletionTime moment      `json:"completionTime"`
+			Conditions     []condition  `json:"conditions"`
+			PodName        string       `json:"podName"`
+			StartTime      moment       `json:"startTime"`
+			CompletionTime moment       `json:"completionTime"`
 			Steps          []tektonStep `json:"steps"`
 			RetriesStatus  []struct {
 				PodName string       `json:"podName"`
