@@ -25,13 +25,13 @@ func (answering) Activity(context.Context, string) (playground.Activity, error) 
 }
 
 // manager is one more server on the bed.
-func (b *bed) manager(change func(*playground.Options), more ...func(*kube.Options)) *playground.Manager {
+func (b *bed) manager(change func(*playground.Options)) *playground.Manager {
 	b.t.Helper()
 	o := playground.DefaultOptions()
 	change(&o)
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	m, err := playground.NewManager(b.cluster(append(more, func(o *kube.Options) { o.Log = log })...), answering{}, o, log, playground.Silent{})
+	m, err := playground.NewManager(b.cluster(func(o *kube.Options) { o.Log = log }), answering{}, o, log, playground.Silent{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -456,38 +456,6 @@ func TestDataOutlivesTheDatabase(t *testing.T) {
 	})
 }
 
-func TestNoEmptyVolumeIsLeftOfADatabaseThatCannotStart(t *testing.T) {
-	t.Parallel()
-	for name, before := range map[string]bool{"a new user": false, "one with data": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b, user := onFake(t), playground.User("ann")
-			if before {
-				old := fmt.Sprintf(`{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": %q, "creationTimestamp": "2020-05-11T08:00:00Z",
-					"labels": {"app.kubernetes.io/managed-by": "sqlflow_playground", "sqlflow.org/database": %[1]q}, "annotations": {"sqlflow.org/user": %[2]q}},
-					"status": {"phase": "Bound"}}`, user.Name(), string(user))
-				b.fake.Put(old)
-				b.fake.Put(old) // an API server makes it as of now
-			}
-			m := b.manager(func(*playground.Options) {}, withStorage)
-			created := make(chan error, 1)
-			go func() {
-				_, err := m.Create(t.Context(), playground.Client{Power: playground.Gateway}, user)
-				created <- err
-			}()
-			b.fake.Eventually("there is a pod", func() bool { return b.object("pods", user.Name()) != nil })
-			b.status(user, `{"phase": "Pending", "containerStatuses": [{"name": "mysql", "state": {"waiting": {"reason": "InvalidImageName", "message": "no"}}}]}`)
-			mustSay(t, <-created, playground.CannotStart, "InvalidImageName")
-			if b.object("leases", user.Name()) != nil {
-				t.Error("the record is left")
-			}
-			if there := b.object("persistentvolumeclaims", user.Name()) != nil; there != before {
-				t.Errorf("the volume is there: %v", there)
-			}
-		})
-	}
-}
-
 func TestTheVolumeOfASpareIsHandedOver(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bed) {

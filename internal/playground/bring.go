@@ -51,7 +51,6 @@ type bringing struct {
 	stopped bool   // old had failed and was taken away
 	started bool   // a pod was asked for and has not been seen yet
 	served  bool   // a service was asked for beside a pod that is ready
-	ready   bool   // a pod was seen ready
 }
 
 // claim makes the record if there is none.
@@ -79,7 +78,7 @@ func (b *bringing) run(ctx context.Context) error {
 		var again time.Duration // how long to wait for the watch before looking oneself
 		switch db.Phase {
 		case Ready:
-			b.started, b.ready = false, true
+			b.started = false
 			if db.Address == "" {
 				// Its service is still to come, or somebody deleted it: Start makes both.
 				if !b.served {
@@ -200,9 +199,7 @@ func (b *bringing) clean(ctx context.Context, failed *Error) {
 	done := "a database cannot start; it was removed"
 	switch {
 	case b.claimed:
-		// A volume that came with the record is empty, if no pod was ever ready on it.
-		empty := db.Phase == Failed && !b.ready && !db.DataSince.Before(db.Created)
-		err = b.m.remove(ctx, b.e.user, empty)
+		err = b.m.remove(ctx, b.e.user, false)
 	case db.Pod.UID == b.old && db.Phase != Failed:
 		done = "a database could not be brought up; what was there is left as it is"
 	case db.Pod.UID != "":
