@@ -188,9 +188,10 @@ func (b *bringing) read(ctx context.Context) (Database, error) {
 	return db, nil
 }
 
-// clean leaves nothing of a database that cannot start: all of it if it is new, else
-// only the pod, so that the user's address stays. A pod that was there before and has not
-// failed is let be: others may be at work in it, whatever it looks like from here.
+// clean leaves nothing of a database that cannot start but a volume, once it is bound: all
+// of it if it is new, else only the pod, so that the user's address stays. A pod that was
+// there before and runs is let be: others may be at work in it, whatever it looks like
+// from here.
 func (b *bringing) clean(ctx context.Context, failed *Error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -200,9 +201,9 @@ func (b *bringing) clean(ctx context.Context, failed *Error) {
 	switch {
 	case b.claimed:
 		err = b.m.remove(ctx, b.e.user, false)
-	case db.Pod.UID == b.old && db.Phase != Failed:
+	case db.Pod.UID == "", db.Pod.UID == b.old && db.runs():
 		done = "a database could not be brought up; what was there is left as it is"
-	case db.Pod.UID != "":
+	default:
 		err = b.m.cluster.Stop(ctx, db)
 	}
 	b.m.mu.Lock()

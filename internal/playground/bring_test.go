@@ -82,6 +82,35 @@ func TestAReadyPodThatWasThereIsNeverTakenAway(t *testing.T) {
 	}
 }
 
+// A pod that hangs before its container runs holds no data. A server that begins does not
+// keep it for ever because it was there.
+func TestAPodThatHangsIsReplacedByTheNextServerToo(t *testing.T) {
+	t.Parallel()
+	for stage, stays := range map[playground.Stage]bool{playground.Pulling: false, "": false, playground.Started: true} {
+		t.Run(string(stage), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				f := newFakeCluster()
+				f.hold = true
+				first := run(t, "a", f, &fakeProber{}, nil)
+				if _, err := first.Create(t.Context(), gateway, "ann"); code(err) != playground.StillCreating {
+					t.Errorf("got %v, want still_creating", err)
+				}
+				first.stop()
+				f.set(func() { f.records["ann"].Stage = stage })
+				pod := f.get("ann").Pod.UID
+				m := run(t, "b", f, &fakeProber{}, nil)
+				if _, err := m.Create(t.Context(), gateway, "ann"); code(err) != playground.StillCreating {
+					t.Errorf("got %v, want still_creating", err)
+				}
+				time.Sleep(16 * time.Minute)
+				if now := f.get("ann").Pod.UID; (now == pod) != stays {
+					t.Errorf("the pod was %s and is %s", pod, now)
+				}
+			})
+		})
+	}
+}
+
 // A new pod that refuses root has an image that nobody can work with.
 func TestANewPodThatRefusesRootIsToldAndTakenAway(t *testing.T) {
 	t.Parallel()

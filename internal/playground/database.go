@@ -77,6 +77,12 @@ type Database struct {
 // Alive reports whether the database takes a place: a pod is there or due.
 func (d Database) Alive() bool { return d.Phase != None && d.Phase != Released }
 
+// runs reports whether the pod's container runs as far as is known, ready or not. In one
+// that does not run, there is no data but that of a volume.
+func (d Database) runs() bool {
+	return d.Phase == Ready || d.Phase == Leaving || d.Phase == Starting && d.Stage == Started
+}
+
 // DataSource is the MySQL data source name that SQLFlow understands, in the form
 // that the Python server returned it (sqlflow_playground/server.py): go-sql-driver's
 // DSN behind "mysql://".
