@@ -13,10 +13,10 @@ import (
 // a change, so it does not matter who made the change or where an earlier server stopped.
 func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error) {
 	begun := time.Now()
+	defer m.queue.leave(op.ticket)
 	if err := m.queue.enter(ctx, op.ticket); err != nil {
 		return err
 	}
-	defer m.queue.leave()
 	ctx, cancel := context.WithTimeoutCause(ctx, m.options.StartLimit,
 		Errorf(CannotStart, "the database was not ready after %v", m.options.StartLimit))
 	defer cancel()
@@ -28,7 +28,7 @@ func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error
 		m.recorder.Created(result, time.Since(begun).Seconds())
 	}()
 
-	b := bringing{m: m, e: e}
+	b := bringing{m: m, e: e, ticket: op.ticket}
 	if err = b.claim(ctx, op.client); err == nil {
 		err = b.run(ctx)
 	}
@@ -45,6 +45,7 @@ func (m *Manager) bring(ctx context.Context, e *entry, op *operation) (err error
 type bringing struct {
 	m       *Manager
 	e       *entry
+	ticket  *ticket
 	claimed bool   // this bringing made the record
 	before  string // the record (UID) that was there before, as far as the watch knew
 	old     string // the pod that was there before
@@ -75,6 +76,15 @@ func (b *bringing) claim(ctx context.Context, client string) error {
 func (b *bringing) run(ctx context.Context) error {
 	for {
 		db, changed := b.m.look(b.e)
+		if b.onlyWaits(db) {
+			b.m.queue.leave(b.ticket)
+		} else if b.ticket.outside() {
+			b.m.queue.line(b.ticket)
+			if err := b.m.queue.enter(ctx, b.ticket); err != nil {
+				return err
+			}
+			continue // it may have changed meanwhile
+		}
 		var again time.Duration // how long to wait for the watch before looking oneself
 		switch db.Phase {
 		case Ready:
@@ -128,6 +138,21 @@ func (b *bringing) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// onlyWaits reports whether all there is to do for db is to wait for a pod that was there
+// before, or that goes: that can take as long as a node is away, gives the cluster no work,
+// and so takes nobody's turn.
+func (b *bringing) onlyWaits(db Database) bool {
+	switch db.Phase {
+	case Leaving:
+		return true
+	case Starting:
+		return db.Pod.UID == b.old
+	case Ready: // it is pinged; without an address, Start is due
+		return db.Pod.UID == b.old && db.Address != ""
+	}
+	return false
 }
 
 // believed is how long a failure that may pass by itself must have stood before it

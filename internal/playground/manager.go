@@ -23,7 +23,7 @@ type Options struct {
 	DrainLimit    time.Duration // creations may go on this long after Run was told to stop
 	MaxDatabases  int           // databases that may be alive at once; 0: no limit
 	MaxPerGateway int           // those that one gateway certificate may have asked for; 0: no limit
-	MaxCreates    int           // creations that may run at once; the others queue
+	MaxCreates    int           // creations that may be at work at once; the others queue
 	Maintenance   bool          // nobody new
 	Pool          int           // databases made ahead, where the Cluster is a Pool; 0: none
 	PoolMaxAge    time.Duration // one that nobody took for so long is made anew; 0: never
@@ -84,7 +84,6 @@ type Manager struct {
 
 	queue  *queue
 	kick   chan struct{} // a flush is due now
-	calm   chan struct{} // nobody waits for a database any more
 	synced chan struct{} // closed once the cluster's state is known
 	begun  time.Time
 	work   context.Context // ends when operations must give up
@@ -101,7 +100,6 @@ type Manager struct {
 	reached  bool  // some database address was reached from here
 	blind    bool  // database addresses cannot be reached from here
 	closing  bool  // Run was told to stop; nothing new begins
-	bringing int   // operations in flight that bring a database up
 
 	leading leading
 }
@@ -156,7 +154,6 @@ func NewManager(c Cluster, p Prober, o Options, log logrus.FieldLogger, r Record
 		cluster: c, prober: p, options: o, log: log, recorder: r,
 		queue:   newQueue(o.MaxCreates),
 		kick:    make(chan struct{}, 1),
-		calm:    make(chan struct{}, 1),
 		synced:  make(chan struct{}),
 		begun:   time.Now(),
 		users:   map[User]*entry{},

@@ -40,8 +40,7 @@ func (m *Manager) begin(e *entry, op *operation, run func(context.Context, *oper
 		return op
 	}
 	if op.brings {
-		op.ticket = m.queue.line()
-		m.bringing++
+		m.queue.line(op.ticket)
 	}
 	e.op = op
 	e.tell()
@@ -52,9 +51,6 @@ func (m *Manager) begin(e *entry, op *operation, run func(context.Context, *oper
 		defer m.mu.Unlock()
 		op.err = err
 		e.op = nil
-		if op.brings {
-			m.endBringing()
-		}
 		close(op.done)
 		e.tell()
 		if err == nil && op.brings {
@@ -67,17 +63,6 @@ func (m *Manager) begin(e *entry, op *operation, run func(context.Context, *oper
 		m.forgetIfGone(e)
 	})
 	return op
-}
-
-// endBringing counts off an operation that brought a database up. m.mu is held.
-func (m *Manager) endBringing() {
-	if m.bringing--; m.bringing > 0 {
-		return
-	}
-	select {
-	case m.calm <- struct{}{}:
-	default:
-	}
 }
 
 // guarded turns a panic into an error, so that one bad operation or pass does not end the server.

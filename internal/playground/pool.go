@@ -22,7 +22,7 @@ func (m *Manager) Pool() PoolStatus {
 }
 
 // keepPool keeps Options.Pool spares there until ctx ends, as long as this replica leads.
-// Databases that somebody waits for come first: while one is coming up, no spare is made.
+// Databases that somebody waits for come first: while one is being made, no spare is.
 func (m *Manager) keepPool(ctx context.Context) {
 	pool, ok := m.cluster.(Pool)
 	if !ok {
@@ -59,22 +59,16 @@ func (m *Manager) keepPool(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-changed:
-		case <-m.calm:
+		case <-m.queue.calm:
 		case <-ticker.C:
 		}
 	}
 }
 
-// mayRestock reports whether this replica is the one that fills the pool, and nobody
-// waits for a database of his own.
+// mayRestock reports whether this replica is the one that fills the pool, and it makes
+// no database for anybody.
 func (m *Manager) mayRestock(ctx context.Context) bool {
-	if m.Fresh() != nil {
-		return false
-	}
-	m.mu.Lock()
-	busy := m.bringing > 0
-	m.mu.Unlock()
-	if busy {
+	if m.Fresh() != nil || m.queue.busy() {
 		return false
 	}
 	leads, err := m.leads(ctx)
