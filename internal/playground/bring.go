@@ -221,6 +221,11 @@ func (b *bringing) clean(ctx context.Context, failed *Error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	db, _ := b.m.look(b.e)
+	if b.claimed && db.Record == (Version{}) { // the watch is behind
+		if told, err := b.read(ctx); err == nil {
+			db = told
+		}
+	}
 	var err error
 	done := "a database cannot start; it was removed"
 	switch {
@@ -232,7 +237,8 @@ func (b *bringing) clean(ctx context.Context, failed *Error) {
 		err = b.m.cluster.Stop(ctx, db)
 	}
 	b.m.mu.Lock()
-	b.m.failures.remember(b.e.user, failed.Message)
+	b.m.failures.remember(db, failed.Message)
+	b.m.failures.hear(b.e.db) // another replica may have tried again meanwhile
 	b.m.mu.Unlock()
 	log := b.m.log.WithFields(logrus.Fields{"user": b.e.user.String(), "reason": failed.Message})
 	if err != nil {

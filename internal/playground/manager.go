@@ -294,6 +294,7 @@ func (m *Manager) observe(db Database, turn int) {
 		e.doubted = time.Now()
 	}
 	e.db = db
+	m.failures.hear(db)
 	if db.Phase == Ready {
 		e.ready = true
 	}
