@@ -302,7 +302,7 @@ func clusterError(err error, engine couler.Engine) error {
 		return nil
 	case kube.ReasonOf(err) == kube.Unreachable:
 		return &exitError{exitUnreachable, err}
-	case strings.Contains(err.Error(), "doesn't have a resource type"):
+	case workflow.NotInstalled(err):
 		return fmt.Errorf("%w\n  %s is not installed in this cluster; --engine names another one", err, engine)
 	}
 	return err

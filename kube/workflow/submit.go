@@ -55,12 +55,16 @@ func (c *Cluster) Submit(ctx context.Context, w *couler.Workflow) (Run, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanup)
 	defer cancel()
-	kinds := c.engine.workflows().argument
+	kinds := []string{c.engine.workflows().argument}
 	if len(secret) > 0 {
-		kinds += ",secrets"
+		kinds = []string{"secrets", c.engine.workflows().argument}
 	}
-	_, left := to.kubectl.Run(ctx, nil, to.command("delete", kinds, "--selector="+submission+"="+id, "--ignore-not-found", "--wait=false")...)
-	if left != nil {
+	left := false
+	for _, kind := range kinds { // of several, kubectl deletes none when it does not know one
+		_, failed := to.kubectl.Run(ctx, nil, to.command("delete", kind, "--selector="+submission+"="+id, "--ignore-not-found", "--wait=false")...)
+		left = left || failed != nil && !NotInstalled(failed)
+	}
+	if left {
 		err = fmt.Errorf("%w; should anything have been made, it has the label %s=%s and could not be removed", err, submission, id)
 	}
 	return Run{}, err

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"sqlflow.org/sqlflow_playground/couler"
+	"sqlflow.org/sqlflow_playground/kube/workflow"
 )
 
 const password = "s3cret-word"
@@ -119,6 +120,33 @@ func TestSubmitLeavesNothingWhenItFails(t *testing.T) {
 				}
 				cancel()
 			}
+		}
+	}
+}
+
+// kubectl resolves all kinds that it is given before it deletes anything.
+func TestSubmitLeavesNothingWhereTheEngineIsNotInstalled(t *testing.T) {
+	t.Parallel()
+	for engine, kind := range map[couler.Engine]struct{ name, resource string }{
+		couler.Argo:   {"Workflow", "workflows.argoproj.io"},
+		couler.Tekton: {"PipelineRun", "pipelineruns.tekton.dev"},
+	} {
+		f := newFake()
+		f.fail = func(args []string) error {
+			switch {
+			case args[0] == "create" && option(args, "output") == "json":
+				return fmt.Errorf("error: resource mapping not found: no matches for kind %q", kind.name)
+			case args[0] == "delete" && strings.Contains(args[1], kind.resource):
+				return errors.New(`error: the server doesn't have a resource type "` + kind.resource + `"`)
+			}
+			return nil
+		}
+		_, err := cluster(t, f, engine).Submit(t.Context(), compiled(t))
+		if !workflow.NotInstalled(err) || strings.Contains(err.Error(), "could not be removed") {
+			t.Errorf("%s: the error is %v", engine, err)
+		}
+		if len(f.objects) > 0 {
+			t.Errorf("%s: %q left %v", engine, f.calls, f.objects)
 		}
 	}
 }

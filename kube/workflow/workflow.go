@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/couler"
@@ -29,6 +30,13 @@ var ErrFinished = errors.New("the workflow has ended already")
 // ErrNoLogs is told of a step whose logs cannot be read: it has not begun, never will,
 // or its pod is gone.
 var ErrNoLogs = errors.New("there are no logs")
+
+// NotInstalled tells whether err is kubectl's word that the cluster does not know the
+// engine's workflows. It has one for what is named, and one for what is to be made.
+func NotInstalled(err error) bool {
+	return err != nil &&
+		(strings.Contains(err.Error(), "doesn't have a resource type") || strings.Contains(err.Error(), "no matches for kind"))
+}
 
 // State is how far a workflow or a step is. The empty State is that of a step of which
 // nobody knows any more.
