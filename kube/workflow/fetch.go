@@ -69,8 +69,9 @@ var phases = map[State]string{
 //
 //	SQLFlow Step: [1/3] Output: ... there is more; ...; the whole log is at http://localhost:8001/...
 //
-// A step that failed is an error with the text that the step
-// itself gave, beside a response; so is a workflow that failed without a step.
+// A step that failed is an error with the text that the step itself gave, beside a
+// response; so is a workflow that failed without a step. Steps that never began are told
+// as skipped where a later one failed, which may be when they do not wait for each other.
 //
 // Unlike SQLFlow's it also follows DAGs, groups, retries and Tekton, needs no pod to be
 // left, and tells nothing twice.
@@ -114,7 +115,7 @@ func (c *Cluster) FetchFrom(ctx context.Context, status *Status, r FetchRequest)
 		switch {
 		case !status.State.Ended():
 			return answer, nil
-		case status.State != Succeeded:
+		case status.State != Succeeded && !slices.ContainsFunc(steps[at:], Step.failed):
 			return answer, status.failure()
 		}
 	}
@@ -132,6 +133,8 @@ func (c *Cluster) FetchFrom(ctx context.Context, status *Status, r FetchRequest)
 	}
 	return answer, err
 }
+
+func (s Step) failed() bool { return s.State == Failed || s.State == Error }
 
 // failure is the error of a workflow that failed without a step to blame.
 func (s *Status) failure() error {

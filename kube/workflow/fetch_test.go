@@ -212,6 +212,65 @@ func TestFetchOfAWorkflowWithoutSteps(t *testing.T) {
 	}
 }
 
+// With parallel a step may fail while one that was written earlier has not begun.
+func TestFetchGoesPastStepsThatNeverBegan(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	f.logs["pod-3/main"] = `row:<data:<type_url:"type.googleapis.com/proto.Row.Null" > >` + "\n" + `message:<message:"no such table" >` + "\n"
+	a := workflow.Step{Name: "a", State: workflow.Succeeded, ID: "1"}
+	never := workflow.Step{Name: "b", State: workflow.Skipped}
+	for name, test := range map[string]struct {
+		later []workflow.Step
+		told  []string
+		want  string
+	}{
+		"a later one failed": {
+			[]workflow.Step{{Name: "c", State: workflow.Failed, ID: "3", Message: "boom"}},
+			[]string{"[1/3] Status: Succeeded", "[2/3] Status: Skipped", "[3/3] Status: Failed"}, "\nboom",
+		},
+		"and said why": {
+			[]workflow.Step{{Name: "c", State: workflow.Failed, ID: "3", Message: "boom", Pod: "pod-3", Container: "main", Begun: true}},
+			[]string{"[3/3] Status: Failed\n(data)\n(end of execution)"}, "\nno such table",
+		},
+		"the engine could not run a later one": {
+			[]workflow.Step{{Name: "c", State: workflow.Succeeded, ID: "3"}, {Name: "d", State: workflow.Error, ID: "4", Message: "no image"}},
+			[]string{"[3/4] Status: Succeeded", "[4/4] Status: Failed"}, "\nno image",
+		},
+		"none failed": {
+			[]workflow.Step{{Name: "c", State: workflow.Succeeded, ID: "3"}},
+			[]string{"[1/3] Status: Succeeded"}, "SQLFlow Workflow: w Failed: stopped",
+		},
+		"but the exit step": {
+			[]workflow.Step{{Name: "exit", State: workflow.Failed, ID: "3", Exit: true}},
+			[]string{"[1/2] Status: Succeeded"}, "SQLFlow Workflow: w Failed: stopped",
+		},
+	} {
+		status := &workflow.Status{
+			Run:   workflow.Run{Name: "w", Namespace: "wf", State: workflow.Failed, Message: "stopped"},
+			Steps: append([]workflow.Step{a, never}, test.later...),
+		}
+		var all []workflow.Response
+		var err error
+		r := workflow.FetchRequest{Job: workflow.Job{ID: "w", Namespace: "wf"}}
+		for range 10 {
+			var answer workflow.FetchResponse
+			if answer, err = cluster(t, f, couler.Tekton).FetchFrom(t.Context(), status, r); err != nil || answer.EOF {
+				all = append(all, answer.Responses...)
+				break
+			}
+			all, r = append(all, answer.Responses...), answer.UpdatedFetchSince
+		}
+		if err == nil || !strings.HasSuffix(err.Error(), test.want) {
+			t.Errorf("%s: the error is %v, want %q", name, err, test.want)
+		}
+		for _, want := range test.told {
+			if strings.Count(messages(all), want) != 1 {
+				t.Errorf("%s: was told\n%s\nwithout %q", name, messages(all), want)
+			}
+		}
+	}
+}
+
 func TestFetchOfWhatHasNotBegun(t *testing.T) {
 	t.Parallel()
 	f := newFake()
