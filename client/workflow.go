@@ -40,6 +40,7 @@ type Workflow struct {
 	// Messages are what happened since the cursor that was given, one of them telling
 	// when a step printed more than the server shows, and Cursor is for the next call.
 	// EOF is true when nothing more will come; Error then says why it failed, if it did.
+	// An answer is bounded: until EOF the next may have more, though the workflow has ended.
 	Messages []WorkflowMessage `json:"messages"`
 	Cursor   string            `json:"cursor"`
 	EOF      bool              `json:"eof"`

@@ -35,7 +35,8 @@ type Workflow interface {
 	User() playground.User
 	// Status is as it was when it was found.
 	Status() WorkflowStatus
-	// News is what happened until then, from cursor on; "" is the start.
+	// News is what happened until then, from cursor on; "" is the start. It is bounded:
+	// until EOF there may be more behind its own cursor.
 	News(ctx context.Context, cursor string) (WorkflowNews, error)
 	// Log is what a step has printed; it is bounded.
 	Log(ctx context.Context, step string) (string, error)

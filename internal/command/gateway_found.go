@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -41,12 +42,16 @@ func (f *found) Status() handlers.WorkflowStatus {
 const (
 	// theEnd is the cursor behind the last message. It is no step's: those have a slash.
 	theEnd = "end"
-	// enough messages are told at once; the cursor leads to the others.
-	enough = 1000
+	// An answer goes on to no other step when it has so many messages, or so many bytes of
+	// them, or took so long. The cursor leads to the others.
+	mostMessages = 1000
+	mostNews     = 4 << 20
+	newsTime     = 10 * time.Second
 )
 
 // News implements [handlers.Workflow]. A cursor is what SQLFlow calls UpdatedFetchSince:
-// the step that was looked at, and what was told of it last.
+// the step that was looked at, and what was told of it last. Trouble with the cluster is an
+// error when nothing was learned before it; else the next call meets it.
 func (f *found) News(ctx context.Context, cursor string) (handlers.WorkflowNews, error) {
 	news := handlers.WorkflowNews{Cursor: cursor}
 	if cursor == theEnd {
@@ -61,12 +66,22 @@ func (f *found) News(ctx context.Context, cursor string) (handlers.WorkflowNews,
 			return news, playground.Errorf(playground.BadRequest, "the cursor %.80q is none of this workflow's", cursor)
 		}
 	}
-	for len(news.Messages) < enough {
+	begun, size := time.Now(), 0
+	ctx, cancel := context.WithTimeout(ctx, newsTime+logTime) // so that the last step too has its time
+	defer cancel()
+	for len(news.Messages) < mostMessages && size < mostNews && time.Since(begun) < newsTime {
 		answer, err := f.cluster.FetchFrom(ctx, f.status, since)
 		for _, r := range answer.Responses {
-			news.Messages = append(news.Messages, handlers.WorkflowMessage{Message: r.Message, Head: r.Head, Row: plain(r.Row), EndOfExecution: r.EndOfExecution})
+			m := handlers.WorkflowMessage{Message: r.Message, Head: r.Head, Row: plain(r.Row), EndOfExecution: r.EndOfExecution}
+			text, err := json.Marshal(m)
+			if err != nil {
+				return news, fmt.Errorf("what %s has printed: %w", since.StepID, err)
+			}
+			news.Messages, size = append(news.Messages, m), size+len(text)
 		}
 		switch {
+		case err != nil && ofKubectl(err) && len(news.Messages) > 0:
+			return news, nil
 		case err != nil && ofKubectl(err):
 			return news, mistake(err)
 		case err != nil:
