@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -70,6 +69,9 @@ func stepError(err error) error {
 	return err
 }
 
+// programFile is no module's name: Python looks for modules beside the program first.
+const programFile = "workflow-program.py"
+
 // runPython writes the program into a file of its own and runs that. Credentials reach it
 // through the environment.
 func (f *workflowFlags) runPython(c *cobra.Command, w *couler.Workflow, src source, python string) error {
@@ -82,7 +84,7 @@ func (f *workflowFlags) runPython(c *cobra.Command, w *couler.Workflow, src sour
 		return err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, strings.TrimSuffix(w.Name, "-")+".py")
+	path := filepath.Join(dir, programFile)
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return err
 	}

@@ -52,3 +52,24 @@ func TestNothingOfAPythonProgramOutlivesTheCommand(t *testing.T) {
 		t.Errorf("the step went on: %v", err)
 	}
 }
+
+// The folder of the program comes first where Python looks for modules; no name of a
+// workflow may stand before one of them, not even one that the program imports itself.
+func TestAPythonProgramIsNoModule(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("needs python3")
+	}
+	program := filepath.Join(t.TempDir(), "steps.yaml")
+	text := "name: signal-\nimage: none\nsteps:\n- python: |\n    import signal\n    print(int(signal.SIGTERM))\n"
+	if err := os.WriteFile(program, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs strings.Builder
+	code := command.Run(t.Context(), command.World{
+		Args: []string{"workflow", "run", "--engine=python", program}, In: strings.NewReader(""), Out: &out, Err: &errs, Environ: os.Environ(),
+	})
+	if code != 0 || out.String() != "15\n" {
+		t.Errorf("it ended with %d, said %q and %s", code, out.String(), errs.String())
+	}
+}
