@@ -31,7 +31,9 @@ func ParseEngine(name string) (Engine, error) {
 // with the workflow.
 //
 // The error is what Validate says; or that the text is too large for the API
-// server, or cannot be carried without a Secret, with the statement's line.
+// server, or cannot be carried without a Secret, with the statement's line; or
+// that steps have different secrets in a variable of one name, of which a
+// Python program sees but one.
 func (w *Workflow) Emit(engine Engine) ([]byte, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err

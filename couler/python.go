@@ -1,6 +1,7 @@
 package couler
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,8 +15,12 @@ import (
 // the program "step": a function for each step, called one by one. Images,
 // resources, volumes, log file and exit wait are left out, for there is no
 // container. Credentials are not in the text but taken from the environment,
-// unless the workflow has no Secret.
+// unless the workflow has no Secret. The error tells of secrets that one
+// environment cannot hold.
 func (w *Workflow) python() ([]byte, error) {
+	if err := w.oneEnvironment(); err != nil {
+		return nil, err
+	}
 	p := &pythonPage{Workflow: w, Title: strings.TrimSuffix(w.Name, "-")}
 	known := map[string]string{} // by an environment, the name it has
 	for i := range w.Steps {
@@ -32,6 +37,37 @@ func (w *Workflow) python() ([]byte, error) {
 		p.Functions = append(p.Functions, p.Exit)
 	}
 	return (&sheet{}).fill(templates.PythonProgram, pythonFunctions(), p)
+}
+
+// outside tells whether a program takes the variable's value from its environment.
+func (w *Workflow) outside(e EnvVar) bool {
+	return e.Hidden != "" && w.Secret != "" || e.From != (SecretKey{}) && e.Hidden == ""
+}
+
+// oneEnvironment refuses a step that would be given another step's secret, because
+// both call it by one name in the one environment of the program.
+func (w *Workflow) oneEnvironment() error {
+	type variable struct {
+		EnvVar
+		step string
+	}
+	taken := map[string]variable{}
+	var problems []error
+	for _, s := range w.AllSteps() {
+		for _, e := range s.Env {
+			if !w.outside(e) {
+				continue
+			}
+			first, there := taken[e.Name]
+			if !there {
+				taken[e.Name] = variable{e, s.Name}
+			} else if e.Hidden != first.Hidden || e.Hidden == "" && e.From != first.From {
+				problems = append(problems, &Problem{Line: s.Line, Step: s.Name,
+					Text: fmt.Sprintf("environment variable %s is another secret than in step %s; a Python program takes both from its one environment", e.Name, first.step)})
+			}
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // pythonPage is what templates/python_program.py sees of a workflow.
@@ -80,8 +116,7 @@ func (p *pythonPage) env(name string, s *Step, known map[string]string) string {
 	}
 	var variables []pythonVariable
 	for _, e := range s.Env {
-		v := pythonVariable{Name: e.Name}
-		v.Outside = e.Hidden != "" && p.Secret != "" || e.From != (SecretKey{}) && e.Hidden == ""
+		v := pythonVariable{Name: e.Name, Outside: p.outside(e)}
 		if !v.Outside {
 			v.Value = e.value()
 		}

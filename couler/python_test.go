@@ -190,6 +190,42 @@ func TestAProgramTakesCredentialsFromItsEnvironment(t *testing.T) {
 	}
 }
 
+// All steps have the one environment of the program; a second secret of a name would
+// silently be the first.
+func TestAProgramHasOneSecretOfAName(t *testing.T) {
+	t.Parallel()
+	env := func(e couler.EnvVar) couler.Step {
+		e.Name = "A"
+		return couler.Step{SQL: "SELECT 1;", Env: []couler.EnvVar{e}}
+	}
+	db, other := couler.SecretKey{Name: "db", Key: "a"}, couler.SecretKey{Name: "other", Key: "a"}
+	for _, c := range []struct {
+		name   string
+		a, b   couler.EnvVar
+		secret string
+		good   bool
+	}{
+		{"two values", couler.EnvVar{Hidden: "x"}, couler.EnvVar{Hidden: "y"}, "secret", false},
+		{"two values that may be told", couler.EnvVar{Hidden: "x"}, couler.EnvVar{Hidden: "y"}, "", true},
+		{"one value", couler.EnvVar{Hidden: "x"}, couler.EnvVar{Hidden: "x"}, "secret", true},
+		{"one value of two secrets", couler.EnvVar{Hidden: "x", From: db}, couler.EnvVar{Hidden: "x", From: other}, "secret", true},
+		{"two secrets", couler.EnvVar{From: db}, couler.EnvVar{From: other}, "secret", false},
+		{"one secret", couler.EnvVar{From: db}, couler.EnvVar{From: db}, "secret", true},
+		{"a value and a secret", couler.EnvVar{Hidden: "x"}, couler.EnvVar{From: db}, "secret", false},
+		{"a secret and what is none", couler.EnvVar{Hidden: "x"}, couler.EnvVar{Value: "y"}, "secret", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := steps(env(c.a), env(couler.EnvVar{Value: "1"}), env(c.b))
+			w.Secret = c.secret
+			const want = "step s3: environment variable A is another secret than in step s1; a Python program takes both from its one environment"
+			if _, err := w.Emit(couler.Python); c.good && err != nil || !c.good && (err == nil || err.Error() != want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
 func TestAProgramCallsStepsInAnOrderThatTheirDependenciesAllow(t *testing.T) {
 	t.Parallel()
 	w := steps(couler.Step{Python: "print('one')", After: []string{"s3"}}, couler.Step{Python: "print('two')", After: []string{}}, couler.Step{Python: "print('three')", After: []string{}})

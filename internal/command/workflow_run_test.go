@@ -53,23 +53,39 @@ func TestNothingOfAPythonProgramOutlivesTheCommand(t *testing.T) {
 	}
 }
 
-// The folder of the program comes first where Python looks for modules; no name of a
-// workflow may stand before one of them, not even one that the program imports itself.
-func TestAPythonProgramIsNoModule(t *testing.T) {
+func TestWhatAPythonProgramIsGiven(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil && os.Getenv("CI") == "" {
 		t.Skip("needs python3")
 	}
-	program := filepath.Join(t.TempDir(), "steps.yaml")
-	text := "name: signal-\nimage: none\nsteps:\n- python: |\n    import signal\n    print(int(signal.SIGTERM))\n"
-	if err := os.WriteFile(program, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var out, errs strings.Builder
-	code := command.Run(t.Context(), command.World{
-		Args: []string{"workflow", "run", "--engine=python", program}, In: strings.NewReader(""), Out: &out, Err: &errs, Environ: os.Environ(),
-	})
-	if code != 0 || out.String() != "15\n" {
-		t.Errorf("it ended with %d, said %q and %s", code, out.String(), errs.String())
+	const known = `SQLFLOW_WORKFLOW_SECRET={"db": {"password": "hunter2"}}`
+	for _, c := range []struct {
+		name, text string
+		environ    string
+		code       int
+		out, errs  string // errs only for a failure
+	}{
+		// The program's folder comes first where Python looks for modules, also for those
+		// that the program imports itself.
+		{"the name of a module", "name: signal-\nimage: none\nsteps:\n- python: |\n    import signal\n    print(int(signal.SIGTERM))\n", "A=", 0, "15\n", ""},
+		{"a secret's value", "image: none\nenv: {A: {secret: db, key: password}}\nsteps:\n- {command: [printenv, A]}\n", known, 0, "hunter2\n", ""},
+		{"a value in the program is for its step alone",
+			"image: none\nsecret: \"\"\nsteps:\n- {command: [printenv, A], env: {A: {secret: db, key: password}}}\n- {command: [printenv, A], env: {A: {secret: other}}}\n",
+			known, 2, "", "set these variables first: A\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			program := filepath.Join(t.TempDir(), "steps.yaml")
+			if err := os.WriteFile(program, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var out, errs strings.Builder
+			code := command.Run(t.Context(), command.World{
+				Args: []string{"workflow", "run", "--engine=python", program}, In: strings.NewReader(""), Out: &out, Err: &errs, Environ: append(os.Environ(), c.environ),
+			})
+			if code != c.code || out.String() != c.out || !strings.HasPrefix(errs.String(), c.errs) {
+				t.Errorf("it ended with %d, said %q and %s", code, out.String(), errs.String())
+			}
+		})
 	}
 }
