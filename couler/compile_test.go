@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +213,38 @@ func TestStepsThatDisagreeHaveKeysOfTheirOwn(t *testing.T) {
 	text, err := w.Emit(couler.Tekton)
 	if err != nil || strings.Count(string(text), "key: A\n") != 2 || strings.Count(string(text), "key: s2.A\n") != 1 {
 		t.Errorf("got %s, %v", text, err)
+	}
+}
+
+// A database without a password is one whose password is known.
+func TestAnEmptyValueOfASecretIsAValue(t *testing.T) {
+	t.Parallel()
+	options, err := couler.OptionsFromEnv([]string{`SQLFLOW_WORKFLOW_SECRET={"db":{"user":"root","password":""}}`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := couler.Compile("SELECT 1;", couler.Session{}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := couler.Load(strings.NewReader("steps:\n- sql: SELECT 1;\n  env: {password: {secret: db}}\n"), couler.Session{}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []*couler.Workflow{compiled, loaded} {
+		environ, err := w.Steps[0].Environ()
+		if want := []string{"password=", "user=root"}; err != nil || !slices.Equal(environ, want) {
+			t.Errorf("got %q, %v, want %q", environ, err, want)
+		}
+		for engine, want := range map[couler.Engine]string{couler.Argo: "name: password\n        valueFrom:\n          secretKeyRef:\n            name: db\n            key: password\n", couler.Python: "    \"password\": None,\n"} {
+			if text, err := w.Emit(engine); err != nil || !strings.Contains(string(text), want) {
+				t.Errorf("%s: %v\n%s", engine, err, text)
+			}
+		}
+		w.Secret = ""
+		if text, err := w.Emit(couler.Python); err != nil || !strings.Contains(string(text), "    \"password\": \"\",\n") {
+			t.Errorf("inline: %v\n%s", err, text)
+		}
 	}
 }
 

@@ -233,7 +233,8 @@ func (l *loader) environment(n *yaml.Node, there map[string]EnvVar) map[string]E
 			if e.From.Name == "" {
 				l.wrong(pair.value, "the secret of %.80q has no name", e.Name)
 			}
-			e.Hidden = l.known[e.From]
+			value, known := l.known[e.From]
+			e.Hidden, e.Empty = value, known && value == ""
 		} else {
 			l.scalar(pair.value, &e.Value)
 		}

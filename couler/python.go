@@ -41,7 +41,7 @@ func (w *Workflow) python() ([]byte, error) {
 
 // outside tells whether a program takes the variable's value from its environment.
 func (w *Workflow) outside(e EnvVar) bool {
-	return e.Hidden != "" && w.Secret != "" || e.From != (SecretKey{}) && e.Hidden == ""
+	return !e.known() || w.Secret != "" && (e.Hidden != "" || e.Empty)
 }
 
 // oneEnvironment refuses a step that would be given another step's secret, because
@@ -61,7 +61,7 @@ func (w *Workflow) oneEnvironment() error {
 			first, there := taken[e.Name]
 			if !there {
 				taken[e.Name] = variable{e, s.Name}
-			} else if e.Hidden != first.Hidden || e.Hidden == "" && e.From != first.From {
+			} else if e.known() != first.known() || e.Hidden != first.Hidden || !e.known() && e.From != first.From {
 				problems = append(problems, &Problem{Line: s.Line, Step: s.Name,
 					Text: fmt.Sprintf("environment variable %s is another secret than in step %s; a Python program takes both from its one environment", e.Name, first.step)})
 			}

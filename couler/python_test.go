@@ -212,6 +212,9 @@ func TestAProgramHasOneSecretOfAName(t *testing.T) {
 		{"two secrets", couler.EnvVar{From: db}, couler.EnvVar{From: other}, "secret", false},
 		{"one secret", couler.EnvVar{From: db}, couler.EnvVar{From: db}, "secret", true},
 		{"a value and a secret", couler.EnvVar{Hidden: "x"}, couler.EnvVar{From: db}, "secret", false},
+		{"an empty value and a secret", couler.EnvVar{From: other, Empty: true}, couler.EnvVar{From: db}, "secret", false},
+		{"a value and an empty one", couler.EnvVar{Hidden: "x"}, couler.EnvVar{From: db, Empty: true}, "secret", false},
+		{"two empty values", couler.EnvVar{From: other, Empty: true}, couler.EnvVar{From: db, Empty: true}, "secret", true},
 		{"a secret and what is none", couler.EnvVar{Hidden: "x"}, couler.EnvVar{Value: "y"}, "secret", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -22,6 +22,9 @@ func (e EnvVar) value() string {
 	return e.Value
 }
 
+// known tells whether the value is known here, and not only to the cluster.
+func (e EnvVar) known() bool { return e.From == (SecretKey{}) || e.Hidden != "" || e.Empty }
+
 // carried tells whether the variable belongs into the workflow's own Secret:
 // because it is to be hidden, or because an engine would rewrite it.
 func (e EnvVar) carried() bool {
@@ -131,7 +134,7 @@ func (w *Workflow) SecretManifest() ([]byte, error) {
 func (s *Step) Environ() ([]string, error) {
 	environ := make([]string, 0, len(s.Env))
 	for _, e := range s.Env {
-		if e.From != (SecretKey{}) && e.Hidden == "" {
+		if !e.known() {
 			return nil, fmt.Errorf("step %s: the value of %s is the key %s of the secret %s, which only the cluster knows", s.Name, e.Name, e.From.Key, e.From.Name)
 		}
 		environ = append(environ, e.Name+"="+e.value())

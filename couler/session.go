@@ -98,7 +98,7 @@ func stepEnv(session Session, options Options) []EnvVar {
 		byName[e.Name] = e
 	}
 	for key, value := range options.SecretValues {
-		byName[key] = EnvVar{Name: key, Hidden: value, From: SecretKey{options.SecretName, key}}
+		byName[key] = EnvVar{Name: key, Hidden: value, From: SecretKey{options.SecretName, key}, Empty: value == ""}
 	}
 	env := make([]EnvVar, 0, len(byName))
 	for _, e := range byName {

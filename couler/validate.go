@@ -252,6 +252,9 @@ func (v *validator) env(s *Step) {
 		if s == v.w.OnExit && e.Name == StatusVariable {
 			v.add(s, "environment variable %s is the engine's", e.Name)
 		}
+		if e.Empty && (e.From == (SecretKey{}) || e.Hidden != "") {
+			v.add(s, "environment variable %s is said to be the empty key of a secret, and is not", e.Name)
+		}
 		if e.From != (SecretKey{}) {
 			if !bounded(e.From.Name, subdomain, 253) || !secretKey.MatchString(e.From.Key) {
 				v.add(s, "environment variable %s: %.80q, %.80q is no secret and key", e.Name, e.From.Name, e.From.Key)

@@ -59,6 +59,10 @@ func TestWhatIsWrongWithAWorkflowIsTold(t *testing.T) {
 		{"a value and a secret", func(w *couler.Workflow) {
 			w.Steps[0].Env = []couler.EnvVar{{Name: "A", Value: "x", From: couler.SecretKey{Name: "s", Key: "a"}}}
 		}, "environment variable A has a value and a secret"},
+		{"an empty key of no secret", func(w *couler.Workflow) { w.Steps[0].Env = []couler.EnvVar{{Name: "A", Empty: true}} }, "environment variable A is said to be the empty key"},
+		{"an empty key with a value", func(w *couler.Workflow) {
+			w.Steps[0].Env = []couler.EnvVar{{Name: "A", Hidden: "hunter2", From: couler.SecretKey{Name: "s", Key: "a"}, Empty: true}}
+		}, "environment variable A is said to be the empty key"},
 		{"a key of the workflow's own secret", func(w *couler.Workflow) {
 			w.Steps[0].Env = []couler.EnvVar{{Name: "A", From: couler.SecretKey{Name: "secret", Key: "a"}}}
 		}, "environment variable A is a key of the secret secret, which is the workflow's own"},

@@ -101,6 +101,9 @@ type EnvVar struct {
 	Hidden Credential
 	// From names the key of a Secret that exists already.
 	From SecretKey
+	// Empty says that this key is known to hold an empty text; without it,
+	// an empty Hidden is a value that only the cluster knows.
+	Empty bool
 }
 
 // SecretKey is a key of a Kubernetes Secret.

@@ -91,7 +91,7 @@ func (f *workflowFlags) runPython(c *cobra.Command, w *couler.Workflow, src sour
 	environ := f.world.Environ
 	for _, s := range w.AllSteps() {
 		for _, e := range s.Env {
-			if e.Hidden != "" && w.Secret != "" { // without a Secret it is in the program
+			if w.Secret != "" && (e.Hidden != "" || e.Empty) { // without a Secret it is in the program
 				environ = append(environ[:len(environ):len(environ)], e.Name+"="+e.Hidden.Reveal())
 			}
 		}

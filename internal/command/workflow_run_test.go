@@ -69,6 +69,8 @@ func TestWhatAPythonProgramIsGiven(t *testing.T) {
 		// that the program imports itself.
 		{"the name of a module", "name: signal-\nimage: none\nsteps:\n- python: |\n    import signal\n    print(int(signal.SIGTERM))\n", "A=", 0, "15\n", ""},
 		{"a secret's value", "image: none\nenv: {A: {secret: db, key: password}}\nsteps:\n- {command: [printenv, A]}\n", known, 0, "hunter2\n", ""},
+		{"a secret's empty value", "image: none\nenv: {A: {secret: db, key: user}}\nsteps:\n- command: [sh, -c, 'echo \"[$A${user-unset}${password-unset}]\"']\n",
+			`SQLFLOW_WORKFLOW_SECRET={"db": {"user": "", "password": ""}}`, 0, "[]\n", ""},
 		{"a value in the program is for its step alone",
 			"image: none\nsecret: \"\"\nsteps:\n- {command: [printenv, A], env: {A: {secret: db, key: password}}}\n- {command: [printenv, A], env: {A: {secret: other}}}\n",
 			known, 2, "", "set these variables first: A\n"},
