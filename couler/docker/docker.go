@@ -103,12 +103,11 @@ func Run(ctx context.Context, w *couler.Workflow, options Options) error {
 		}
 		defer r.client.Close()
 	}
-	info, err := r.client.Info(ctx, client.InfoOptions{})
-	if err != nil {
-		return fmt.Errorf("the Docker Engine does not answer: %w", err)
+	err = r.prepare(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	r.cpus = info.Info.NCPU
-	if err := r.pull(ctx); err != nil {
+	if err != nil {
 		return err
 	}
 	bounded := ctx
@@ -241,6 +240,16 @@ func (r *run) steps(ctx context.Context) *StepError {
 			}
 		}
 	}
+}
+
+// prepare asks Docker for all that must be there before a step is started.
+func (r *run) prepare(ctx context.Context) error {
+	info, err := r.client.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return fmt.Errorf("the Docker Engine does not answer: %w", err)
+	}
+	r.cpus = info.Info.NCPU
+	return r.pull(ctx)
 }
 
 // pull gets the images that are not there.
