@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"os"
 	"path"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -46,9 +49,14 @@ func (r *run) step(ctx context.Context, s *couler.Step) *StepError {
 }
 
 // cleaning is how long Docker may take to remove a container that is stopped.
-const cleaning = time.Minute
+// silence is how long nothing may come of the output of one that has ended.
+const (
+	cleaning = time.Minute
+	silence  = time.Minute
+)
 
-// try runs a step's container once. Whatever happens, it is gone afterwards.
+// try runs a step's container once. Whatever happens, it is gone afterwards, and
+// nothing more is written.
 func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 	if s.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -63,6 +71,8 @@ func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 	// killed where it should be stopped.
 	lasting, done := outlasting(ctx, r.o.Grace+cleaning)
 	defer done()
+	var copying sync.WaitGroup
+	defer copying.Wait()
 	config, host := r.container(s)
 	created, err := r.client.ContainerCreate(lasting, client.ContainerCreateOptions{Config: config, HostConfig: host, Name: r.name(s)})
 	if err != nil {
@@ -80,14 +90,15 @@ func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 		return 0, err
 	}
 	defer attached.Close()
+	printed := &output{HijackedResponse: attached.HijackedResponse}
 	copied := make(chan error, 1)
-	go func() {
+	copying.Go(func() {
 		out, errs := r.prefixed(s, r.o.Out), r.prefixed(s, r.o.Err)
-		_, err := stdcopy.StdCopy(out, errs, attached.Reader)
+		_, err := stdcopy.StdCopy(out, errs, printed)
 		out.flush()
 		errs.flush()
 		copied <- err
-	}()
+	})
 	wait := r.client.ContainerWait(lasting, created.ID, client.ContainerWaitOptions{Condition: container.WaitConditionNextExit})
 	if _, err := r.client.ContainerStart(lasting, created.ID, client.ContainerStartOptions{}); err != nil {
 		return 0, err
@@ -115,14 +126,34 @@ func (r *run) try(ctx context.Context, s *couler.Step) (code int, err error) {
 	}
 	// The output ends when the container does; a process that outlived it
 	// and holds the pipe must not hold us.
-	select {
-	case err := <-copied:
-		if err != nil && stopped == nil {
-			return code, fmt.Errorf("its output broke off: %w", err)
-		}
-	case <-time.After(cleaning):
+	printed.end()
+	switch err := <-copied; {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		r.say("%s: nothing of its output came for %v, the rest is not waited for", s.Name, silence)
+	case err != nil && stopped == nil:
+		return code, fmt.Errorf("its output broke off: %w", err)
 	}
 	return code, stopped
+}
+
+// output is what a container prints. When the container has ended, reading
+// waits no longer than silence; what is read may be shown as slowly as it likes.
+type output struct {
+	client.HijackedResponse
+	ended atomic.Bool
+}
+
+// end tells that the container has ended, also to a Read that waits.
+func (o *output) end() {
+	o.ended.Store(true)
+	_ = o.Conn.SetReadDeadline(time.Now().Add(silence)) // fails where Read does too
+}
+
+func (o *output) Read(b []byte) (int, error) {
+	if o.ended.Load() {
+		o.end()
+	}
+	return o.Reader.Read(b)
 }
 
 // outlasting is a context that ends some time after ctx does, so that nothing

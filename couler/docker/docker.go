@@ -51,7 +51,8 @@ type Options struct {
 	// the workflow that is an empty directory needs none.
 	Volumes map[string]string
 	// Out and Err get what the steps print there; Err also the progress.
-	// Nil is nowhere. They are not written to at the same time.
+	// Nil is nowhere. They are not written to at the same time, nor after
+	// Run, which waits for as long as they take.
 	Out, Err io.Writer
 	// Grace is how long a container has to end when it is stopped; 0 is ten
 	// seconds, as with docker stop.

@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
@@ -24,7 +27,7 @@ type engine struct {
 	present bool                                    // the images are there
 	pull    http.HandlerFunc                        // pulls an image
 	prints  func(stdout io.Writer, until io.Reader) // a container's output; until ends when nobody reads it any more
-	wait    int                                     // the status of what waits for a container
+	wait    http.HandlerFunc                        // what waits for a container; nil for its end
 
 	conns   chan net.Conn
 	closed  chan struct{}
@@ -64,7 +67,12 @@ func (e *engine) start(t *testing.T) *client.Client {
 		fmt.Fprint(conn, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 		e.prints(frames{conn}, conn)
 	})
-	answer("POST /v1.50/containers/0123/wait", e.wait, `{"StatusCode": 0}`)
+	const wait = "POST /v1.50/containers/0123/wait"
+	if e.wait != nil {
+		mux.HandleFunc(wait, e.wait)
+	} else {
+		answer(wait, http.StatusOK, `{"StatusCode": 0}`)
+	}
 	answer("POST /v1.50/containers/0123/start", http.StatusNoContent, "")
 	mux.HandleFunc("DELETE /v1.50/containers/0123", func(http.ResponseWriter, *http.Request) { e.removed++ })
 	server := &http.Server{Handler: mux}
@@ -115,6 +123,88 @@ func (f frames) Write(b []byte) (int, error) {
 	binary.BigEndian.PutUint32(header[4:], uint32(len(b)))
 	_, err := f.to.Write(append(header[:], b...))
 	return len(b), err
+}
+
+// paused is a terminal on which nobody reads on until somebody does. A run that
+// does not wait for it hangs on its lock, where a bubble's time stands still.
+type paused struct {
+	begun, until chan struct{}
+	text         bytes.Buffer
+}
+
+func (p *paused) Write(b []byte) (int, error) {
+	if p.text.Len() == 0 {
+		close(p.begun)
+	}
+	<-p.until
+	return p.text.Write(b)
+}
+
+// pause begins a pause.
+func pause(d time.Duration) *paused {
+	p := &paused{begun: make(chan struct{}), until: make(chan struct{})}
+	time.AfterFunc(d, func() { close(p.until) })
+	return p
+}
+
+func TestWhoReadsSlowlyReadsAll(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const printed = 300 << 10
+		e := &engine{present: true, prints: func(stdout io.Writer, _ io.Reader) {
+			for range printed / 1024 {
+				fmt.Fprintf(stdout, "%1023d\n", 1)
+			}
+		}}
+		out := pause(10 * time.Minute)
+		var errs bytes.Buffer
+		err := docker.Run(t.Context(), workflow(t, do("one", "")), docker.Options{Client: e.start(t), Out: out, Err: &errs})
+		if want := strings.Repeat(fmt.Sprintf("one | %1023d\n", 1), printed/1024); err != nil || out.text.String() != want {
+			t.Errorf("%d bytes came of %d: %v\n%s", out.text.Len(), len(want), err, errs.String())
+		}
+	})
+}
+
+func TestWhoHoldsTheOutputOfAStepIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		e := &engine{present: true, prints: func(stdout io.Writer, until io.Reader) {
+			fmt.Fprintln(stdout, "a line")
+			_, _ = io.Copy(io.Discard, until)
+		}}
+		began := time.Now()
+		var out, errs bytes.Buffer
+		err := docker.Run(t.Context(), workflow(t, do("one", "")), docker.Options{Client: e.start(t), Out: &out, Err: &errs})
+		if took := time.Since(began); err != nil || took != time.Minute || out.String() != "one | a line\n" || e.removed != 1 {
+			t.Errorf("after %v: %v, %q, %d removed", took, err, out.String(), e.removed)
+		}
+		if want := "one: nothing of its output came for 1m0s, the rest is not waited for\n"; !strings.Contains(errs.String(), want) {
+			t.Errorf("it is not told:\n%s", errs.String())
+		}
+	})
+}
+
+func TestNothingIsWrittenAfterTheRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		out := pause(time.Hour)
+		e := &engine{present: true, prints: func(stdout io.Writer, until io.Reader) {
+			fmt.Fprintln(stdout, "a line")
+			_, _ = io.Copy(io.Discard, until)
+		}, wait: func(w http.ResponseWriter, _ *http.Request) {
+			<-out.begun
+			http.Error(w, "no luck", http.StatusInternalServerError)
+		}}
+		err := docker.Run(t.Context(), workflow(t, do("one", "")), docker.Options{Client: e.start(t), Out: out})
+		if _, ok := errors.AsType[*docker.StepError](err); !ok || e.removed != 1 {
+			t.Errorf("got %v, %d removed", err, e.removed)
+		}
+		select {
+		case <-out.until:
+		default:
+			t.Error("the run has ended and still writes")
+		}
+	})
 }
 
 func TestTheEndOfTheContextIsTheError(t *testing.T) {
