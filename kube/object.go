@@ -121,6 +121,7 @@ type condition struct {
 	Status  string `json:"status"`
 	Reason  string `json:"reason"`
 	Message string `json:"message"`
+	Since   stamp  `json:"lastTransitionTime"`
 }
 
 type containerStatus struct {
@@ -190,7 +191,8 @@ type pod struct {
 	version playground.Version
 	created time.Time
 	leaving bool
-	ready   bool // now or ever
+	ready   bool      // now or ever
+	unready time.Time // since when it is not ready, unless it is
 	phase   playground.Phase
 	reason  string
 	unsure  bool
@@ -248,6 +250,10 @@ func podOf(o *object, user playground.User, before *pod, waitForNodes bool) *pod
 		p.stage = o.Status.stage()
 	}
 	p.ready = wasReady || p.phase == playground.Ready
+	p.unready = p.created
+	if ready, _ := o.Status.condition("Ready"); ready.Since.After(p.created) {
+		p.unready = ready.Since.Time
+	}
 	return p
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
@@ -14,7 +15,7 @@ import (
 // Restock implements [playground.Pool].
 func (c *Cluster) Restock(ctx context.Context, want int, maxAge time.Duration) error {
 	all := c.spares()
-	dropped := all[bad]
+	dropped := slices.Concat(all[bad], all[late])
 	if excess := len(all[ready]) + len(all[coming]) - want; excess > 0 {
 		dropped = append(dropped, all[coming][:min(excess, len(all[coming]))]...)
 		dropped = append(dropped, all[ready][:max(excess-len(all[coming]), 0)]...)
@@ -24,13 +25,27 @@ func (c *Cluster) Restock(ctx context.Context, want int, maxAge time.Duration) e
 			dropped = append(dropped, oldest)
 		}
 	}
+	reason := c.waitsFor(all[late])
 	if len(dropped) > 0 {
 		if err := c.drop(ctx, dropped); err != nil {
 			return err
 		}
 	}
+	if len(all[late]) > 0 {
+		c.o.Log.WithField("spares", len(all[late])).Warnf("databases made ahead were not ready within %v and are made anew; what they wait for: %s", startLimit, reason)
+	}
 	missing := want - len(all[ready]) - len(all[coming])
 	return c.makeSpares(ctx, min(missing, restockedAtOnce-len(all[coming])))
+}
+
+// waitsFor is what Kubernetes says of the first pod of which it says anything.
+func (c *Cluster) waitsFor(places []string) string {
+	for _, place := range places {
+		if p := c.view.standing(place); p.pod != nil && p.pod.reason != "" {
+			return p.pod.reason
+		}
+	}
+	return "Kubernetes does not say"
 }
 
 // drop removes spares that nobody takes at the same moment.

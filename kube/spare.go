@@ -27,6 +27,10 @@ const (
 
 	// halfMade is how long the pieces of a spare may take to appear.
 	halfMade = 30 * time.Second
+	// startLimit is how long a spare may be unready: as long as a user's own database may
+	// take to start (playground.Options.StartLimit). What its pod waits for (a network, a
+	// volume, a node) may never come, and Kubernetes does not say so.
+	startLimit = 15 * time.Minute
 	// restockedAtOnce is how many spares may be coming up at a time, so that nodes have
 	// room for databases that somebody waits for.
 	restockedAtOnce = 8
@@ -50,6 +54,7 @@ const (
 	noSpare worth = iota // taken, or gone
 	ready                // somebody may take it
 	coming               // it is coming up
+	late                 // it should have come up by now: it must go
 	bad                  // it must go
 )
 
@@ -74,8 +79,10 @@ func (c *Cluster) appraise(p pieces, now time.Time) worth {
 		return bad
 	case p.pod.phase == playground.Ready:
 		return ready
-	case p.pod.phase == playground.Starting:
+	case p.pod.phase == playground.Starting && now.Sub(p.pod.unready) < startLimit:
 		return coming
+	case p.pod.phase == playground.Starting:
+		return late
 	}
 	return bad
 }
@@ -123,5 +130,5 @@ func (c *Cluster) spares() map[worth][]string {
 func (c *Cluster) Spares() (playground.Spares, <-chan struct{}) {
 	changed := c.view.sparesChange()
 	all := c.spares()
-	return playground.Spares{Ready: len(all[ready]), Coming: len(all[coming]), Bad: len(all[bad])}, changed
+	return playground.Spares{Ready: len(all[ready]), Coming: len(all[coming]), Bad: len(all[bad]) + len(all[late])}, changed
 }
