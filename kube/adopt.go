@@ -38,6 +38,7 @@ func (c *Cluster) Adopt(ctx context.Context) ([]playground.User, error) {
 			case err == nil:
 				adopted = append(adopted, user)
 			case ReasonOf(err) == Conflict: // another replica was first
+			case errors.Is(err, errElsewhere): // and it was told
 			case playground.AsError(err).Code == playground.Unavailable:
 				failed = fmt.Errorf("adopt the pod %s: %w", pod.Metadata.Name, err)
 			default: // its user alone has that trouble, and hears of it
@@ -78,7 +79,11 @@ func (c *Cluster) orphans(ctx context.Context) (map[playground.User]*object, err
 }
 
 func (c *Cluster) adopt(ctx context.Context, user playground.User, pod *object) error {
-	if err := c.Claim(ctx, user, "", c.o.Now()); err != nil && !errors.Is(err, playground.ErrExists) {
+	err := c.Claim(ctx, user, "", c.o.Now())
+	if errors.Is(err, playground.ErrExists) {
+		err = c.elsewhere(ctx, user)
+	}
+	if err != nil {
 		return err
 	}
 	there, err := c.patchLeases(ctx, []string{user.Name()}, fields{"metadata": fields{"annotations": fields{

@@ -86,6 +86,41 @@ func TestAPodThatCannotBeAdoptedIsLeftForLater(t *testing.T) {
 	}
 }
 
+// The old server still runs, and makes a pod for a user who has a database from the pool.
+func TestWhoHasADatabaseFromThePoolKeepsIt(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, b *bed) {
+		c := b.cluster(withPool)
+		w := b.watch(c)
+		spare := b.stock(c, w, 1)[0]
+		must(t, create(t.Context(), c, "bob"))
+		w.is("bob", playground.Ready)
+		must(t, c.Claim(t.Context(), "eve", "", at)) // and nothing more
+		b.patch("coordination.k8s.io/v1", "Lease", playground.User("eve").Name(), `{"metadata":{"annotations":{"sqlflow.org/service":"`+spare+`"}}}`)
+		b.put(original("bob"))
+		b.put(original("eve"))
+
+		users, err := b.cluster(withPool).Adopt(t.Context())
+		must(t, err)
+		if !slices.Equal(users, []playground.User{"eve"}) {
+			t.Errorf("adopted %v", users)
+		}
+		if place := b.place("bob"); place != spare {
+			t.Errorf("the record says that bob's database is at %q, it is at %s", place, spare)
+		}
+		meta := b.object("pods", playground.User("bob").Name())["metadata"].(map[string]any)
+		if meta["labels"] != nil || meta["ownerReferences"] != nil {
+			t.Errorf("the pod of the old server was changed: %v", meta)
+		}
+		if db := w.agrees(c, "bob"); db.Phase != playground.Ready || db.Place != spare {
+			t.Errorf("bob has %+v", db)
+		}
+		w.until("eve's pod is adopted", func() bool {
+			return w.all["eve"].Place == playground.User("eve").Name() && w.all["eve"].Phase == playground.Starting
+		})
+	})
+}
+
 func TestStartAdoptsAPodOfTheOldServer(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bed) {

@@ -166,6 +166,25 @@ func (c *Cluster) move(ctx context.Context, users []playground.User, homes map[p
 	}
 }
 
+// errElsewhere: the user has a database already, at a place from the pool.
+var errElsewhere = errors.New("the user's database came from the pool")
+
+// elsewhere keeps Adopt from a pod that the old server made for a user who has a database
+// from the pool: he keeps that, which he works with. What the record names and nobody
+// took is no database.
+func (c *Cluster) elsewhere(ctx context.Context, user playground.User) error {
+	there, err := c.read(ctx, user)
+	if err != nil {
+		return outOfReach(err)
+	}
+	p := there.ours(c, user)
+	if p.record == nil || !isSpare(p.record.place) || p.service == nil && p.pod == nil {
+		return nil
+	}
+	c.o.Log.WithField("user", user.String()).Warnf("the pod %s of the old server is left alone: the user's database is %s", user.Name(), p.record.place)
+	return errElsewhere
+}
+
 // halfHanded: the service says whose all this is, and the rest does not yet.
 func (p pieces) halfHanded() bool {
 	return p.service != nil && p.service.user != "" &&
