@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
-	logtest "github.com/sirupsen/logrus/hooks/test"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
 	"sqlflow.org/sqlflow_playground/kube"
@@ -311,72 +310,6 @@ func TestOldSparesAreMadeAnewOneByOne(t *testing.T) {
 	must(t, c.Restock(t.Context(), 3, time.Hour))
 	now = time.Now()                                    // when the fake made it
 	w.spares(c, playground.Spares{Ready: 2, Coming: 1}) // the next oldest stays until that one is there
-}
-
-// A node whose network or volumes are broken keeps a pod waiting, and never says that it
-// is in vain.
-func TestSparesThatDoNotComeUpAreMadeAnew(t *testing.T) {
-	t.Parallel()
-	b := onFake(t)
-	limit, now := playground.DefaultOptions().StartLimit, time.Now()
-	told := new(logtest.Hook)
-	c := b.cluster(withPool, func(o *kube.Options) {
-		o.Now = func() time.Time { return now }
-		o.Log.(*logrus.Logger).AddHook(told)
-	})
-	w := b.watch(c)
-	w.until("the first list", func() bool { return w.synced > 0 })
-	must(t, c.Restock(t.Context(), 2, 0))
-	w.spares(c, playground.Spares{Coming: 2})
-	stuck := b.fake.Names("pods")
-	_, changed := c.Spares()
-	b.podStatus(stuck[0], `{"phase": "Pending", "containerStatuses": [{"name": "mysql", "state": {"waiting": {"reason": "ContainerCreating"}}}]}`)
-	<-changed
-	now = now.Add(limit - time.Minute)
-	must(t, c.Restock(t.Context(), 2, 0))
-	w.spares(c, playground.Spares{Coming: 2})
-	if names := b.fake.Names("pods"); !slices.Equal(names, stuck) {
-		t.Errorf("there are %v, were %v", names, stuck)
-	}
-
-	now = now.Add(2 * time.Minute)
-	w.spares(c, playground.Spares{Bad: 2})
-	must(t, c.Restock(t.Context(), 2, 0))
-	for _, name := range stuck {
-		b.finishPod(name)
-	}
-	now = time.Now() // when the fake made them
-	w.spares(c, playground.Spares{Coming: 2})
-	for _, name := range b.fake.Names("pods") {
-		if slices.Contains(stuck, name) {
-			t.Errorf("%s is still there", name)
-		}
-	}
-	must(t, c.Restock(t.Context(), 2, 0))
-	warnings := 0
-	for _, e := range told.AllEntries() {
-		if e.Level == logrus.WarnLevel && strings.Contains(e.Message, "not ready within 15m0s") && strings.Contains(e.Message, "ContainerCreating") {
-			warnings++
-		}
-	}
-	if warnings != 1 {
-		t.Errorf("it was told %d times", warnings)
-	}
-}
-
-// What was ready once counts from when it no longer was.
-func TestASpareMayBeUnreadyForAMoment(t *testing.T) {
-	t.Parallel()
-	b := onFake(t)
-	limit, now := playground.DefaultOptions().StartLimit, time.Now()
-	c := b.cluster(withPool, func(o *kube.Options) { o.Now = func() time.Time { return now } })
-	w := b.watch(c)
-	spare := b.stock(c, w, 1)[0]
-	now = now.Add(10 * limit)
-	b.podStatus(spare, fmt.Sprintf(`{"phase":"Running","conditions":[{"type":"Ready","status":"False","lastTransitionTime":%q}]}`, now.UTC().Format(time.RFC3339)))
-	w.spares(c, playground.Spares{Coming: 1})
-	now = now.Add(limit + time.Minute)
-	w.spares(c, playground.Spares{Bad: 1})
 }
 
 // What a replica left half done, or somebody broke, is put right by the others.
