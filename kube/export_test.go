@@ -16,6 +16,24 @@ func (c *Cluster) Hurry(silence, stale time.Duration) {
 	}
 }
 
+// SweepEvery is for tests that show what happens without the sweep. Call it before Watch.
+func (c *Cluster) SweepEvery(pause time.Duration) { c.timing.unfinal = pause }
+
+// Promise is for tests of what becomes of promises that are not kept.
+func (c *Cluster) Promise(spare string, user playground.User) bool {
+	return c.promises.promise(spare, user)
+}
+
+// Forget is the part of the sweep that is about promises.
+func (c *Cluster) Forget() { c.promises.forget() }
+
+// Promised is how many spares are promised to users.
+func (c *Cluster) Promised() int {
+	c.promises.mu.Lock()
+	defer c.promises.mu.Unlock()
+	return len(c.promises.to)
+}
+
 // DatabaseSelector finds the objects of a name.
 func DatabaseSelector(name string) string { return databaseLabel + "=" + name }
 

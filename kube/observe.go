@@ -154,7 +154,7 @@ func (w *watching) put(ctx context.Context, changed []playground.Database, kind 
 			changed = append(changed, after[i])
 		}
 	}
-	if w.cluster.view.standing(k.name).halfHanded() && w.cluster.promises.hand(k.name) {
+	if p := w.cluster.view.standing(k.name); p.halfHanded() && w.cluster.promises.hand(k.name, p.service.user) {
 		w.handOver(ctx, k.name)
 	}
 	return changed
@@ -245,6 +245,7 @@ func (w *watching) sweep(ctx context.Context) {
 		}
 	}
 	w.halves = w.unfinished(ctx)
+	c.promises.forget()
 	for _, place := range c.view.list(pieces.halfHanded) {
 		w.handOver(ctx, place)
 	}

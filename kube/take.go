@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"maps"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
@@ -10,52 +11,69 @@ import (
 	"sqlflow.org/sqlflow_playground/internal/playground"
 )
 
-// promises are the spares that this replica gave to users whose record is being made,
-// and those that it took.
+// promises are the spares that this replica means for users: from when one is chosen,
+// past when it is taken, until the watch tells that it is.
 type promises struct {
-	mu       sync.Mutex
-	promised map[string]time.Time
-	took     map[string]bool
+	mu sync.Mutex
+	to map[string]promise // by the spare's name
 }
 
-// promise reserves a spare unless it is reserved.
-func (p *promises) promise(name string, now time.Time) bool {
-	const most = time.Minute // what was not taken by then never will be
+type promise struct {
+	user playground.User
+	at   time.Time
+}
+
+// lapsed: what was not taken by then never will be.
+func (p promise) lapsed() bool { return time.Since(p.at) >= time.Minute }
+
+// promise reserves a spare for user unless it is reserved.
+func (p *promises) promise(name string, user playground.User) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at, ok := p.promised[name]; ok && now.Sub(at) < most {
+	if old, ok := p.to[name]; ok && !old.lapsed() {
 		return false
 	}
-	if p.promised == nil {
-		p.promised = make(map[string]time.Time)
-	}
-	p.promised[name] = now
+	p.put(name, user)
 	return true
+}
+
+// keep has the promise anew, before the spare is taken: it may have lapsed, or be that of a
+// replica that died. The watch may tell of what is taken while kubectl still runs.
+func (p *promises) keep(name string, user playground.User) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.put(name, user)
+}
+
+// put needs p.mu.
+func (p *promises) put(name string, user playground.User) {
+	if p.to == nil {
+		p.to = make(map[string]promise)
+	}
+	p.to[name] = promise{user, time.Now()}
 }
 
 func (p *promises) breach(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.promised, name)
+	delete(p.to, name)
 }
 
-func (p *promises) taken(name string) {
+// forget drops the promises that nothing came of.
+func (p *promises) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.promised, name)
-	if p.took == nil {
-		p.took = make(map[string]bool)
-	}
-	p.took[name] = true
+	maps.DeleteFunc(p.to, func(_ string, old promise) bool { return old.lapsed() })
 }
 
-// hand reports whether it is this replica that hands the spare over now.
-func (p *promises) hand(name string) bool {
+// hand reports whether it is this replica that hands over the spare, of which the watch
+// tells that user has it.
+func (p *promises) hand(name string, user playground.User) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	mine := p.took[name]
-	delete(p.took, name)
-	return mine
+	promised, ok := p.to[name]
+	delete(p.to, name)
+	return ok && promised.user == user
 }
 
 // pick promises a ready spare to a user without data of his own; "" if there is none.
@@ -70,7 +88,7 @@ func (c *Cluster) pick(user playground.User) string {
 	all := c.spares()[ready]
 	mathrand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, name := range all {
-		if c.promises.promise(name, c.o.Now()) {
+		if c.promises.promise(name, user) {
 			return name
 		}
 	}
@@ -97,6 +115,7 @@ func (c *Cluster) moveIn(ctx context.Context, homes map[playground.User]*home) {
 				lost = append(lost, user)
 				continue
 			}
+			c.promises.keep(h.place, user)
 			taking = append(taking, user)
 			changes = append(changes, c.taking(user, h, there.service))
 		}
@@ -106,10 +125,9 @@ func (c *Cluster) moveIn(ctx context.Context, homes map[playground.User]*home) {
 				switch {
 				case err == nil:
 					homes[user].taken = true
-					c.promises.taken(homes[user].place)
 				case errors.Is(err, playground.ErrConflict):
 					lost = append(lost, user)
-				default:
+				default: // it may be taken all the same: the promise lapses by itself
 					homes[user].err = err
 				}
 			}
@@ -137,7 +155,7 @@ func (c *Cluster) move(ctx context.Context, users []playground.User, homes map[p
 	var alone []string
 	for _, user := range users {
 		h := homes[user]
-		h.place = ""
+		h.place = "" // its promise stays, lest it be chosen again before the watch tells whose it is
 		if again {
 			h.place = c.pick(user)
 		}
