@@ -42,7 +42,7 @@ func TestAFailureIsToldUntilTheNextTry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				f, a, b := failed(t, was)
-				go mustCreate(t, b, "ann")
+				go b.Create(t.Context(), gateway, "ann")
 				synctest.Wait()
 				told(t, a, "while it comes up at the other replica", playground.StateCreating, "starting")
 				time.Sleep(f.startTime)
@@ -138,7 +138,7 @@ func TestAFailureIsForgottenForATryThatWasFaster(t *testing.T) {
 		go func() { _, err := a.Create(t.Context(), gateway, "ann"); got <- err }()
 		time.Sleep(f.startTime + time.Second)
 		f.set(func() { f.refuse, f.startTime = "", 10*time.Second })
-		go mustCreate(t, b, "ann")
+		go b.Create(t.Context(), gateway, "ann")
 		if err := <-got; code(err) != playground.CannotStart {
 			t.Fatalf("got %v, want cannot_start", err)
 		}
