@@ -21,7 +21,26 @@ type removal struct {
 // Remove deletes all of user that carries our labels, the lease first. A volume stays
 // unless purge is set, or it is not bound and so never held data.
 func (c *Cluster) Remove(ctx context.Context, user playground.User, purge bool) error {
+	if !purge {
+		if err := c.nameData(ctx, user); err != nil {
+			return err
+		}
+	}
 	return c.removals.do(ctx, removal{user, purge})
+}
+
+// nameData sees to it that the user's volume says whose it is. Of one from the pool, it may
+// be that only the service does yet; and nobody's data is not kept.
+func (c *Cluster) nameData(ctx context.Context, user playground.User) error {
+	p, _ := c.view.database(user.Name())
+	if p.service == nil && p.pod == nil {
+		return nil
+	}
+	place := p.place(user.Name())
+	if v := c.view.standing(place).volume; v == nil || v.user != "" {
+		return nil
+	}
+	return c.handings.do(ctx, place)
 }
 
 // removeAll deletes for all who are purged with one kubectl, and for all others with

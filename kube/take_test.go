@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sqlflow.org/sqlflow_playground/internal/playground"
+	"sqlflow.org/sqlflow_playground/kube/fakekubectl"
 )
 
 // A class is one kubectl, and the watch tells of each service while it still runs.
@@ -62,6 +63,34 @@ func TestWhatManyTakeAtOnceIsHandedOverAtOnce(t *testing.T) {
 	b.allHandedOver(owners, "services", "pods", "persistentvolumeclaims")
 	if left := c.Promised(); left != 0 {
 		t.Errorf("%d spares are still promised", left)
+	}
+}
+
+// Nobody's volume is dropped with the spares that are broken, and the data may be a user's.
+func TestDataIsKeptThoughTheVolumeIsNotHandedOverYet(t *testing.T) {
+	t.Parallel()
+	b, user := onFake(t), playground.User("ann")
+	c := b.cluster(withPool, withStorage)
+	c.SweepEvery(time.Minute)
+	w := b.watch(c)
+	place := b.stock(c, w, 1)[0]
+	must(t, c.Claim(t.Context(), user, "", at))
+	plant(b, fakekubectl.Fault{Match: "^apply"}) // she takes it
+	for range 2 {                                // it is to be handed over
+		plant(b, fakekubectl.Fault{Match: "^apply", Do: "fail", Stderr: "Error from server (InternalError): no leader"})
+	}
+	must(t, c.Start(t.Context(), user))
+	w.is(user, playground.Ready)
+	b.fake.Eventually("it was not handed over", func() bool { return b.fake.Planted() == 1 })
+
+	mustSay(t, c.Remove(t.Context(), user, false), playground.Unavailable, "cannot be reached")
+	if b.object("leases", user.Name()) == nil {
+		t.Fatal("the database is gone, and its volume is nobody's")
+	}
+	must(t, c.Remove(t.Context(), user, false))
+	b.handedOver(place, user, "persistentvolumeclaims")
+	if b.object("leases", user.Name()) != nil {
+		t.Error("the record is left")
 	}
 }
 
