@@ -112,12 +112,15 @@ func TestLogsFromAnOldStatus(t *testing.T) {
 func TestFollowedLogsEndWithTheWorkflow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, name := captured(t, couler.Argo, "running")
-		f.stream = func([]string) (string, error) {
-			f.remove("workflows.argoproj.io", name)
-			return "1\n", nil
-		}
 		refused := errors.New("refused")
 		var said error
+		f.stream = func([]string) (string, error) {
+			synctest.Wait() // the fake tells only watches that are there
+			if said == nil {
+				f.remove("workflows.argoproj.io", name)
+			}
+			return "1\n", nil
+		}
 		follow := func() error {
 			return cluster(t, f, couler.Argo).Logs(t.Context(), name, "s2-slow", true, func([]byte) error { return said })
 		}
