@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -29,7 +30,14 @@ type fake struct {
 	fail    func(args []string) error // before anything is done
 	after   func(args []string) error // when it was done
 	watches []*fakeWatch
+	told    []fakeEvent // all there was, for watches that begin behind it
 	made    int
+}
+
+type fakeEvent struct {
+	resource string
+	object   map[string]any
+	text     []byte
 }
 
 type fakeWatch struct {
@@ -105,12 +113,21 @@ func (f *fake) tell(event, resource string, object map[string]any) {
 	if err != nil {
 		panic(err)
 	}
+	e := fakeEvent{resource, object, text}
+	f.told = append(f.told, e)
 	for _, w := range f.watches {
-		if w.resource == resource && w.selects(object) {
-			w.events <- text
-		}
+		w.take(e)
 	}
 }
+
+func (w *fakeWatch) take(e fakeEvent) {
+	if w.resource == e.resource && w.selects(e.object) {
+		w.events <- e.text
+	}
+}
+
+// version is the resource version of what there is now.
+func (f *fake) version() string { return strconv.Itoa(7 + len(f.told)) }
 
 func (f *fake) remove(resource, name string) {
 	f.mu.Lock()
@@ -162,7 +179,7 @@ func (f *fake) run(stdin []byte, args []string) ([]byte, error) {
 	switch {
 	case args[0] == "get" && args[1] == "--raw":
 		resource, selects := rawPath(args[2])
-		return json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": "7"}, "items": f.list(resource, selects)})
+		return json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": f.version()}, "items": f.list(resource, selects)})
 	case args[0] == "get" && !strings.HasPrefix(args[2], "--"):
 		object := f.objects[args[1]+"/"+args[2]]
 		if object == nil {
@@ -290,11 +307,10 @@ func (f *fake) Stream(ctx context.Context, line func([]byte) error, args ...stri
 		}
 		return broken
 	}
-	resource, selects := rawPath(args[2])
-	w := &fakeWatch{resource: resource, selects: selects, events: make(chan []byte, 16)}
-	f.mu.Lock()
-	f.watches = append(f.watches, w)
-	f.mu.Unlock()
+	w, err := f.watch(args[2])
+	if err != nil {
+		return err
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -308,4 +324,26 @@ func (f *fake) Stream(ctx context.Context, line func([]byte) error, args ...stri
 			}
 		}
 	}
+}
+
+// watch begins a watch at the version in its path, as an API server does.
+func (f *fake) watch(path string) (*fakeWatch, error) {
+	resource, selects := rawPath(path)
+	u, err := url.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	from, err := strconv.Atoi(u.Query().Get("resourceVersion"))
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	missed := f.told[from-7:]
+	w := &fakeWatch{resource: resource, selects: selects, events: make(chan []byte, 16+len(missed))}
+	for _, e := range missed {
+		w.take(e)
+	}
+	f.watches = append(f.watches, w)
+	return w, nil
 }

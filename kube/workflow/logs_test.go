@@ -115,7 +115,6 @@ func TestFollowedLogsEndWithTheWorkflow(t *testing.T) {
 		refused := errors.New("refused")
 		var said error
 		f.stream = func([]string) (string, error) {
-			synctest.Wait() // the fake tells only watches that are there
 			if said == nil {
 				f.remove("workflows.argoproj.io", name)
 			}
