@@ -40,6 +40,12 @@ func (w *Workflow) Argv(s *Step) []string {
 	return s.Command
 }
 
+// SQLCommand is the command of a SQL step as people are shown it: what Argv gives, with
+// nothing of the statement encoded for an engine.
+func SQLCommand(sql string) []string {
+	return []string{"bash", "-c", stepProgram + quote.Bash(sql)}
+}
+
 // ParseArgv reads what Argv writes: the SQL, Python or Command of a step. Any
 // other argument vector is a command.
 func ParseArgv(argv []string) Step {

@@ -62,7 +62,7 @@ func (c container) code() string {
 	if len(c.Args) == 0 {
 		switch step := couler.ParseArgv(command); {
 		case step.SQL != "" && !quote.Plain(step.SQL):
-			command = []string{"bash", "-c", "step -e " + quote.Bash(step.SQL)}
+			command = couler.SQLCommand(step.SQL)
 		case len(step.Command) > 0:
 			command = step.Command
 		}
